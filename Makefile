@@ -1,0 +1,41 @@
+# `make` lists what there is. Servers come from tests/env; what they need is built once into the user's cache folder.
+CARGO ?= cargo
+export CARGO
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | awk '{name = $$1; $$1 = ""; printf "  make %-12s%s\n", name, $$0}'
+
+demo: ## the exporter at work on a real cluster and OpenSearch (KEEP=1: leave it running; KUBECONFIG=, OPENSEARCH_URL=: use these)
+	@tests/env/demo.sh
+
+demo-stop: ## end a demo that was left running
+	@tests/env/demo.sh stop
+
+env: ## build and install the servers that the tests and the demo use (ten minutes the first time)
+	@tests/env/install.sh
+
+test: env ## every test, against real servers
+	@tests/env/test.sh
+
+test-unit: ## the tests that need no server
+	@$(CARGO) test --locked --lib
+
+bench: ## the benchmarks, the one from watch to acknowledgement against real servers
+	@$(CARGO) bench --locked
+	@if [ -x benches/watch-to-ack.sh ]; then tests/env/install.sh && benches/watch-to-ack.sh; fi
+
+fmt: ## format the code
+	@$(CARGO) fmt
+
+lint: ## check the format, and clippy; the scripts too where shellcheck is installed
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --all-targets --locked -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR .ci/run tests/env/*.sh tests/env/*/*.sh; fi
+
+doc: ## build the code's documentation
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+
+deny: ## check the dependencies' licences and sources
+	@tests/env/cargo-deny.sh --locked check bans licenses sources
+
+.PHONY: help demo demo-stop env test test-unit bench fmt lint doc deny

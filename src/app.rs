@@ -1,0 +1,292 @@
+//! The picture: a **Source** watches Events; the **Router** asks the **Route** tree which **Receivers** want each one; a
+//! Receiver groups them into a **Batch** and hands it to its **Sink** until the Sink has taken or refused every event.
+//!
+//! [`App::build`] joins the parts and starts nothing. [`App::run`] starts everything, and is the order of shutdown too:
+//! only the sources know of it. They stop, their queue closes, the router ends, the receivers' queues close, the
+//! receivers deliver what they hold and end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use kube::Client;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::batch::{BatchQueue, QueueProbe, QueueSender, queue};
+use crate::config::{Config, ConfigError, ReceiverConfig};
+use crate::dead_letter::DeadLetter;
+use crate::health::WatchHealth;
+use crate::metrics::{Metrics, ReceiverMetrics};
+use crate::receiver::Receiver;
+use crate::route::Route;
+use crate::router::{Outlet, Router};
+use crate::sink::SinkSettings;
+use crate::source::{Source, SourceConfig};
+
+/// Everything behind the source, built and not started.
+pub struct Pipeline {
+    router: Router,
+    receivers: Vec<Receiver>,
+    held: Vec<Held>,
+    metrics: Arc<Metrics>,
+}
+
+/// The whole program, built and not started.
+pub struct App {
+    sources: Vec<Source>,
+    pipeline: Pipeline,
+    /// The state of each watch.
+    pub health: Vec<Arc<WatchHealth>>,
+}
+
+/// What a receiver holds, for the account at the end.
+struct Held {
+    receiver: String,
+    queue: QueueProbe,
+    metrics: ReceiverMetrics,
+}
+
+/// A part that has ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+#[error("a part of the program has ended unexpectedly")]
+pub struct PartEnded(#[source] Option<tokio::task::JoinError>);
+
+/// The queue between source and router: a page of a list, or a burst.
+const SOURCE_QUEUE_BYTES: usize = 2 << 20;
+/// How long a watch is kept open, at least; at most half as long again.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long past that its connection counts as alive.
+const WATCH_GRACE: Duration = Duration::from_secs(10);
+
+// === impl Pipeline ===
+
+impl Pipeline {
+    /// Builds router and receivers, and returns where events go in.
+    pub fn build(
+        config: Config,
+        path: &str,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<(QueueSender, Self)> {
+        let (events, queued) = queue(SOURCE_QUEUE_BYTES);
+        Ok((events, Self::build_from(queued, config, path, metrics)?))
+    }
+
+    fn build_from(
+        events: BatchQueue,
+        config: Config,
+        path: &str,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
+        let names: Vec<&str> = config
+            .receivers
+            .iter()
+            .map(|receiver| receiver.name.as_str())
+            .collect();
+        // Whoever loaded the configuration has told of its warnings.
+        let route = Route::compile(&config.route, &names, &mut Vec::new()).map_err(|problem| {
+            ConfigError::Invalid {
+                path: path.to_owned(),
+                problem,
+            }
+        })?;
+        let (mut outlets, mut receivers, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        for config in config.receivers {
+            let name = config.name.clone();
+            let built = build_receiver(config, &metrics);
+            let (outlet, receiver) =
+                built.with_context(|| format!("{path}: the receiver `{name}`"))?;
+            held.push(Held {
+                receiver: name,
+                queue: outlet.queue.probe(),
+                metrics: outlet.metrics.clone(),
+            });
+            outlets.push(outlet);
+            receivers.push(receiver);
+        }
+        let router = Router::new(events, route, outlets, metrics.router());
+        Ok(Self {
+            router,
+            receivers,
+            held,
+            metrics,
+        })
+    }
+
+    /// Starts router and receivers in `tasks`; returns what they hold.
+    fn spawn(self, tasks: &mut JoinSet<()>) -> Account {
+        tasks.spawn(self.router.run());
+        for receiver in self.receivers {
+            tasks.spawn(receiver.run());
+        }
+        Account {
+            held: self.held,
+            metrics: self.metrics,
+        }
+    }
+
+    /// Runs until the input is closed and everything that went in is settled.
+    pub async fn run(self) -> Result<Account, PartEnded> {
+        let mut tasks = JoinSet::new();
+        let account = self.spawn(&mut tasks);
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(|error| PartEnded(Some(error)))?;
+        }
+        Ok(account)
+    }
+}
+
+fn build_receiver(config: ReceiverConfig, metrics: &Metrics) -> anyhow::Result<(Outlet, Receiver)> {
+    let settings = SinkSettings {
+        timeout: config.timeout,
+        compat: config.compat,
+    };
+    let sink = config.sink.build(settings)?;
+    let dead_letter = DeadLetter::new(&config.name, config.dead_letter)?;
+    let (sender, queued) = queue(config.queue_bytes);
+    let metrics = metrics.receiver(&config.name, sender.probe());
+    let outlet = Outlet {
+        name: config.name.clone(),
+        queue: sender,
+        on_full: config.on_full,
+        metrics: metrics.clone(),
+    };
+    let receiver = Receiver::new(
+        config.name,
+        queued,
+        sink,
+        config.batch,
+        config.retry,
+        dead_letter,
+        metrics,
+    );
+    Ok((outlet, receiver))
+}
+
+// === impl App ===
+
+impl App {
+    /// Joins the parts.
+    pub fn build(
+        config: Config,
+        path: &str,
+        client: &Client,
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
+        let namespaces: Vec<Option<String>> = match config.namespaces.as_slice() {
+            [] => vec![None],
+            namespaces => namespaces.iter().cloned().map(Some).collect(),
+        };
+        let source = SourceConfig {
+            namespace: None,
+            cluster_name: config.cluster_name.clone(),
+            max_event_age: config.max_event_age,
+            start: None,
+            watch_timeout: WATCH_TIMEOUT,
+            watch_grace: WATCH_GRACE,
+        };
+        let (events, pipeline) = Pipeline::build(config, path, Arc::clone(metrics))?;
+        let events = Arc::new(events);
+        let (mut sources, mut health) = (Vec::new(), Vec::new());
+        for namespace in namespaces {
+            let deadline = WATCH_TIMEOUT + WATCH_TIMEOUT / 2 + 2 * WATCH_GRACE;
+            let watch = Arc::new(WatchHealth::new(namespace.as_deref(), deadline));
+            let config = SourceConfig {
+                namespace,
+                ..source.clone()
+            };
+            sources.push(Source::new(
+                client.clone(),
+                config,
+                metrics.source(),
+                Arc::clone(&watch),
+                Arc::clone(&events),
+            ));
+            health.push(watch);
+        }
+        Ok(Self {
+            sources,
+            pipeline,
+            health,
+        })
+    }
+
+    /// Runs until `shutdown`, then drains for `grace` at the most.
+    pub async fn run(self, shutdown: CancellationToken, grace: Duration) -> anyhow::Result<()> {
+        let mut tasks = JoinSet::new();
+        for source in self.sources {
+            tasks.spawn(source.run(shutdown.clone()));
+        }
+        let account = self.pipeline.spawn(&mut tasks);
+
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            // Nothing ends before it is told to. Whatever is left would do half the work.
+            ended = tasks.join_next() => bail!(PartEnded(ended.and_then(Result::err))),
+        }
+        info!(grace = ?grace, "draining");
+        let drained = tokio::time::timeout(grace, async {
+            while let Some(ended) = tasks.join_next().await {
+                if let Err(error) = ended {
+                    error!(error = %error, "a part of the program failed while draining");
+                }
+            }
+        });
+        let in_time = drained.await.is_ok();
+        account.close(in_time);
+        Ok(())
+    }
+}
+
+/// What was held and what came of it.
+pub struct Account {
+    held: Vec<Held>,
+    metrics: Arc<Metrics>,
+}
+
+// === impl Account ===
+
+impl Account {
+    /// How many events were handed to dead letters.
+    pub fn rejected(&self) -> u64 {
+        self.held
+            .iter()
+            .map(|held| held.metrics.rejected.get())
+            .sum()
+    }
+
+    /// How many events were taken.
+    pub fn delivered(&self) -> u64 {
+        self.held
+            .iter()
+            .map(|held| held.metrics.delivered.get())
+            .sum()
+    }
+
+    /// Says what is left unacknowledged at the end.
+    fn close(&self, in_time: bool) {
+        for held in &self.held {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a count of events"
+            )]
+            let in_flight = held.metrics.in_flight.get() as u64;
+            let left = in_flight + u64::try_from(held.queue.state().events).unwrap_or(0);
+            if left > 0 {
+                warn!(
+                    receiver = held.receiver,
+                    events = left,
+                    "ended with events that were not taken"
+                );
+                self.metrics.abandoned(&held.receiver, left);
+            }
+        }
+        if in_time {
+            info!("drained");
+        } else {
+            warn!("the grace period is over");
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! The bounded queue of events, and the batches that are taken from it.
+//!
+//! Bounded by bytes, because an event can weigh a mebibyte. One end pushes, the other takes batches; the queue ends
+//! when the pushing end is dropped and it is empty. Nothing in it is ever thrown away.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::event::Event;
+
+/// When a batch is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// At this many events.
+    pub max_events: usize,
+    /// Before it would weigh more than this many bytes; a single event may.
+    pub max_bytes: usize,
+    /// This long after its first event was queued.
+    pub max_delay: Duration,
+}
+
+/// What a queue holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueState {
+    /// Events.
+    pub events: usize,
+    /// Their weight.
+    pub bytes: usize,
+    /// How long the oldest has been waiting.
+    pub oldest: Duration,
+}
+
+/// Makes a queue that takes events until they weigh `max_bytes`. An event heavier than that is taken when it is empty.
+pub fn queue(max_bytes: usize) -> (QueueSender, BatchQueue) {
+    let shared = Arc::new(Shared {
+        max_bytes,
+        state: Mutex::default(),
+        more: Notify::new(),
+        room: Notify::new(),
+    });
+    (QueueSender(Arc::clone(&shared)), BatchQueue(shared))
+}
+
+/// The end that events are pushed into. Dropping it closes the queue.
+pub struct QueueSender(Arc<Shared>);
+
+/// The end that batches are taken from.
+pub struct BatchQueue(Arc<Shared>);
+
+/// Looks at a queue without holding it open.
+#[derive(Clone)]
+pub struct QueueProbe(Arc<Shared>);
+
+struct Shared {
+    max_bytes: usize,
+    state: Mutex<State>,
+    /// Rung when the taking end may have something to do.
+    more: Notify,
+    /// Rung when the pushing end may have.
+    room: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Queued>,
+    bytes: usize,
+    closed: bool,
+    /// Set while the taking end waits for a batch to fill: it need not wake for every event.
+    filling: Option<BatchLimits>,
+}
+
+struct Queued {
+    event: Arc<Event>,
+    weight: usize,
+    since: Instant,
+}
+
+// === impl QueueSender ===
+
+impl QueueSender {
+    /// Queues `event`, waiting for room.
+    pub async fn push(&self, event: Arc<Event>) {
+        let weight = event.weight();
+        loop {
+            // Listen before looking, or room made in between would go unnoticed.
+            let room = self.0.room.notified();
+            if self.0.push(&event, weight) {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Queues `event` if there is room.
+    pub fn try_push(&self, event: &Arc<Event>) -> bool {
+        self.0.push(event, event.weight())
+    }
+
+    /// A view of the queue.
+    pub fn probe(&self) -> QueueProbe {
+        QueueProbe(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for QueueSender {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.more.notify_one();
+    }
+}
+
+// === impl BatchQueue ===
+
+impl BatchQueue {
+    /// The next batch, never empty; `None` once the queue is closed and empty. Closing cuts the wait short.
+    ///
+    /// Dropping the future loses nothing: events leave the queue only when a batch is returned.
+    pub async fn next(&mut self, limits: BatchLimits) -> Option<Vec<Arc<Event>>> {
+        let oldest = loop {
+            let more = self.0.more.notified();
+            {
+                let mut state = self.0.lock();
+                if let Some(first) = state.events.front() {
+                    break first.since;
+                }
+                if state.closed {
+                    return None;
+                }
+                state.filling = None;
+            }
+            more.await;
+        };
+        let deadline = oldest + limits.max_delay;
+        loop {
+            let more = self.0.more.notified();
+            {
+                let mut state = self.0.lock();
+                if state.closed
+                    || state.is_full(limits, self.0.max_bytes)
+                    || Instant::now() >= deadline
+                {
+                    state.filling = None;
+                    let batch = state.take(limits);
+                    drop(state);
+                    self.0.room.notify_one();
+                    return Some(batch);
+                }
+                state.filling = Some(limits);
+            }
+            // The deadline passing is what ends a batch on a quiet cluster.
+            let _ = timeout_at(deadline, more).await;
+        }
+    }
+}
+
+// === impl QueueProbe ===
+
+impl QueueProbe {
+    /// What it holds now.
+    pub fn state(&self) -> QueueState {
+        let state = self.0.lock();
+        let oldest = state
+            .events
+            .front()
+            .map_or(Duration::ZERO, |first| first.since.elapsed());
+        QueueState {
+            events: state.events.len(),
+            bytes: state.bytes,
+            oldest,
+        }
+    }
+
+    /// How many bytes it takes.
+    pub fn capacity(&self) -> usize {
+        self.0.max_bytes
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves counters that still add up: every change is made whole under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, event: &Arc<Event>, weight: usize) -> bool {
+        let mut state = self.lock();
+        if state.bytes + weight > self.max_bytes && !state.events.is_empty() {
+            // Whoever waits for a batch to fill waits in vain: this one is as large as it gets.
+            self.more.notify_one();
+            return false;
+        }
+        state.events.push_back(Queued {
+            event: Arc::clone(event),
+            weight,
+            since: Instant::now(),
+        });
+        state.bytes += weight;
+        let due = state
+            .filling
+            .is_none_or(|limits| state.is_full(limits, self.max_bytes));
+        drop(state);
+        if due {
+            self.more.notify_one();
+        }
+        true
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn is_full(&self, limits: BatchLimits, capacity: usize) -> bool {
+        self.events.len() >= limits.max_events || self.bytes >= limits.max_bytes.min(capacity)
+    }
+
+    fn take(&mut self, limits: BatchLimits) -> Vec<Arc<Event>> {
+        let mut batch = Vec::with_capacity(self.events.len().min(limits.max_events));
+        let mut bytes = 0;
+        while let Some(next) = self.events.front() {
+            let fits = batch.len() < limits.max_events && bytes + next.weight <= limits.max_bytes;
+            if !fits && !batch.is_empty() {
+                break;
+            }
+            if let Some(next) = self.events.pop_front() {
+                bytes += next.weight;
+                batch.push(next.event);
+            }
+        }
+        self.bytes -= bytes;
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn limits(max_events: usize, max_delay_ms: u64) -> BatchLimits {
+        BatchLimits {
+            max_events,
+            max_bytes: 1 << 20,
+            max_delay: Duration::from_millis(max_delay_ms),
+        }
+    }
+
+    fn event(message: usize) -> Arc<Event> {
+        Arc::new(Event {
+            message: "x".repeat(message),
+            ..Event::default()
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_complete_when_it_has_enough_events() {
+        let (sender, mut queue) = queue(1 << 20);
+        for _ in 0..5 {
+            sender.push(event(1)).await;
+        }
+        assert_eq!(
+            queue
+                .next(limits(3, 1000))
+                .now_or_never()
+                .unwrap()
+                .unwrap()
+                .len(),
+            3
+        );
+        assert!(
+            queue.next(limits(3, 1000)).now_or_never().is_none(),
+            "two are not three"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_complete_when_it_is_old_enough() {
+        let (sender, mut queue) = queue(1 << 20);
+        sender.push(event(1)).await;
+        let start = Instant::now();
+        let batch = queue.next(limits(100, 1000)).await.unwrap();
+        assert_eq!((batch.len(), start.elapsed()), (1, Duration::from_secs(1)));
+        // The age is that of the oldest event, not of the wait.
+        sender.push(event(1)).await;
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(
+            queue
+                .next(limits(100, 1000))
+                .now_or_never()
+                .unwrap()
+                .unwrap()
+                .len(),
+            1
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_complete_when_it_is_heavy_enough() {
+        let (sender, mut queue) = queue(1 << 20);
+        let limits = BatchLimits {
+            max_bytes: 10_000,
+            ..limits(100, 1000)
+        };
+        for size in [3_000, 3_000, 3_000, 50_000, 1] {
+            sender.push(event(size)).await;
+        }
+        let sizes: Vec<usize> =
+            std::iter::from_fn(|| queue.next(limits).now_or_never().flatten().map(|b| b.len()))
+                .collect();
+        assert_eq!(
+            sizes,
+            [2, 1, 1],
+            "a heavy event goes alone, and the light one waits"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_waits_for_room_and_is_a_complete_batch() {
+        let (sender, mut queue) = queue(5_000);
+        sender.push(event(3_000)).await;
+        let mut push = Box::pin(sender.push(event(3_000)));
+        assert!(push.as_mut().now_or_never().is_none(), "no room");
+        assert!(!sender.try_push(&event(3_000)));
+        let start = Instant::now();
+        let (batch, ()) = tokio::join!(
+            queue.next(BatchLimits {
+                max_bytes: 1 << 20,
+                ..limits(100, 1000)
+            }),
+            push
+        );
+        assert_eq!(batch.unwrap().len(), 1);
+        assert!(start.elapsed() <= Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_heavier_than_the_queue_is_taken_when_it_is_empty() {
+        let (sender, mut queue) = queue(100);
+        sender.push(event(1_000_000)).now_or_never().unwrap();
+        assert_eq!(queue.next(limits(1, 0)).await.unwrap().len(), 1);
+        assert_eq!(sender.probe().state(), QueueState::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_hands_out_the_rest_at_once() {
+        let (sender, mut queue) = queue(1 << 20);
+        sender.push(event(1)).await;
+        let mut next = Box::pin(queue.next(limits(100, 60_000)));
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(sender);
+        let start = Instant::now();
+        assert_eq!(next.await.unwrap().len(), 1);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert!(queue.next(limits(100, 60_000)).await.is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_event_leaves_in_order_and_batches_keep_their_limits(
+            sizes in proptest::collection::vec(0_usize..5_000, 1..60),
+            max_events in 1_usize..10,
+            max_bytes in 2_000_usize..20_000,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(async {
+                let (sender, mut queue) = queue(8_000);
+                let limits = BatchLimits { max_events, max_bytes, max_delay: Duration::from_millis(5) };
+                let push = async {
+                    for (at, &size) in sizes.iter().enumerate() {
+                        let mut event = Event { message: "x".repeat(size), ..Event::default() };
+                        event.metadata.name = at.to_string();
+                        sender.push(Arc::new(event)).await;
+                    }
+                    drop(sender);
+                };
+                let mut names = Vec::new();
+                let take = async {
+                    while let Some(batch) = queue.next(limits).await {
+                        let bytes: usize = batch.iter().map(|event| event.weight()).sum();
+                        assert!(batch.len() <= max_events && (bytes <= max_bytes || batch.len() == 1));
+                        names.extend(batch.iter().map(|event| event.metadata.name.clone()));
+                    }
+                };
+                tokio::join!(push, take);
+                assert_eq!(names, (0..sizes.len()).map(|at| at.to_string()).collect::<Vec<_>>());
+            });
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The command line: the incumbent's flags, with one dash or two, and our commands.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::input::EventReader;
+use crate::admin::Admin;
+use crate::app::{App, Pipeline};
+use crate::config::{Config, ConfigError, Loaded};
+use crate::event::{Document, DocumentOptions, Event};
+use crate::metrics::Metrics;
+use crate::route::Route;
+use crate::shutdown::Signals;
+use crate::source::client;
+use crate::telemetry;
+use crate::yaml::Problem;
+
+mod input;
+mod replay;
+
+/// Watches a cluster's Events and delivers every one of them, in batches, to OpenSearch and other receivers.
+#[derive(Debug, Parser)]
+#[command(name = "kubernetes-event-exporter", version = crate::VERSION, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch and deliver (what happens without a command)
+    Run(RunArgs),
+    /// Check a configuration, without a cluster or a network
+    Check(CheckArgs),
+    /// Say which receivers would get events
+    Route(RouteArgs),
+    /// Send events from a file to the receivers
+    Replay(ReplayArgs),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The configuration file [default: config.yaml if there is one, else every event goes to standard output]
+    #[arg(long = "conf", visible_alias = "config", value_name = "FILE")]
+    conf: Option<PathBuf>,
+    /// How to reach the cluster [default: the pod's service account, else KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Where metrics and probes are served
+    #[arg(long, value_name = "ADDRESS", default_value = ":2112")]
+    metrics_address: String,
+    /// Not supported: put a proxy in front of the metrics instead
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    metrics_tls_config: String,
+    /// How long to deliver what is held when told to stop; 5 s less than the pod's terminationGracePeriodSeconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 25)]
+    grace_period: u64,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The configuration file
+    config: PathBuf,
+    /// Fail on warnings too
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Debug, Args)]
+struct RouteArgs {
+    /// The configuration file
+    config: PathBuf,
+    /// Events: a Kubernetes List, JSON lines of Events, watch frames, or our own documents; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    event: PathBuf,
+    /// Text for people or one JSON object an event
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    /// The configuration file
+    config: PathBuf,
+    /// Events: a Kubernetes List, JSON lines of Events, watch frames, or our own documents; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    events: PathBuf,
+    /// Print what would be sent, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Something on the command line or in the configuration is wrong, or something failed while running.
+const FAILURE: u8 = 1;
+/// The command line or the configuration cannot be used, as clap and most programs have it.
+const USAGE: u8 = 2;
+
+/// Runs the command that `args` ask for. Errors are printed here, and only here.
+pub async fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(two_dashes(args)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing is left to be told if this can't be printed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    // The one provider of cryptography. It fails if it is installed already, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check(&args),
+        Command::Route(args) => route(&args).map(|()| ExitCode::SUCCESS),
+        Command::Replay(args) => replay::replay(args).await,
+        Command::Version => {
+            say(format_args!(
+                "kubernetes-event-exporter {} ({})",
+                crate::VERSION,
+                crate::REVISION
+            ));
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        complain(format_args!("error: {error:#}"));
+        let config = error
+            .chain()
+            .any(|cause| cause.is::<ConfigError>() || cause.is::<Problem>());
+        ExitCode::from(if config { USAGE } else { FAILURE })
+    })
+}
+
+/// The incumbent's flags have one dash, or two, as Go's do.
+fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    const FLAGS: [&str; 5] = [
+        "conf",
+        "config",
+        "kubeconfig",
+        "metrics-address",
+        "metrics-tls-config",
+    ];
+    args.map(|arg| {
+        let flag = arg.to_str().and_then(|arg| arg.strip_prefix('-'));
+        let name = flag.map(|flag| flag.split_once('=').map_or(flag, |(name, _)| name));
+        match (flag, name) {
+            (Some(flag), Some(name)) if FLAGS.contains(&name) => format!("--{flag}").into(),
+            _ => arg,
+        }
+    })
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
+    if !args.metrics_tls_config.is_empty() {
+        bail!(
+            "-metrics-tls-config is not supported: leave it out, and put a proxy in front of the metrics instead"
+        );
+    }
+    let (path, loaded) = load_or_built_in(args.conf.as_deref())?;
+    let config = loaded.config;
+    telemetry::init(config.log_level, config.log_format);
+    for warning in &loaded.warnings {
+        warn!(config = path, "{warning}");
+    }
+    let mut signals = Signals::install()?;
+    let metrics = Arc::new(Metrics::new(config.metrics_name_prefix.as_deref())?);
+    let cluster = client::config(args.kubeconfig.as_deref()).await?;
+    let client = client::connect(cluster, metrics.api())?;
+    let app = App::build(config, &path, &client, &metrics)?;
+    let admin = Admin::bind(&args.metrics_address, metrics, &app.health).await?;
+    info!(version = crate::VERSION, revision = crate::REVISION, config = path, metrics = %admin.address()?, "starting");
+
+    let shutdown = CancellationToken::new();
+    let told = shutdown.clone();
+    let stop = async {
+        let signal = signals.next().await;
+        info!(signal, "stopping");
+        told.cancel();
+        let signal = signals.next().await;
+        warn!(
+            signal,
+            "told to stop twice: ending at once, without delivering what is held"
+        );
+    };
+    let run = app.run(shutdown, Duration::from_secs(args.grace_period));
+    tokio::select! {
+        ended = run => ended,
+        () = admin.run() => bail!("the admin endpoint has ended"),
+        () = stop => bail!("aborted"),
+    }
+}
+
+/// The configuration and its name.
+fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<(String, Loaded)> {
+    let path = given.unwrap_or_else(|| Path::new("config.yaml"));
+    if given.is_none() && !path.exists() {
+        return Ok((
+            "(built in)".to_owned(),
+            Config::built_in(io::stdout().is_terminal())?,
+        ));
+    }
+    Ok((path.display().to_string(), load(path)?))
+}
+
+/// Reads a configuration and compiles its routes, so that every warning is known.
+fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let mut loaded = Config::load(path)?;
+    compile(path, &mut loaded)?;
+    Ok(loaded)
+}
+
+fn compile(path: &Path, loaded: &mut Loaded) -> Result<Route, ConfigError> {
+    let names: Vec<&str> = loaded
+        .config
+        .receivers
+        .iter()
+        .map(|receiver| receiver.name.as_str())
+        .collect();
+    let route =
+        Route::compile(&loaded.config.route, &names, &mut loaded.warnings).map_err(|problem| {
+            ConfigError::Invalid {
+                path: path.display().to_string(),
+                problem,
+            }
+        })?;
+    loaded
+        .warnings
+        .sort_by_key(|warning| (warning.position.line, warning.position.column));
+    Ok(route)
+}
+
+fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let path = args.config.display().to_string();
+    let loaded = load(&args.config)?;
+    for warning in &loaded.warnings {
+        complain(format_args!("warning: {path}:{warning}"));
+    }
+    let warnings = loaded.warnings.len();
+    // Templates, URLs and certificate files are looked at by those that use them.
+    let receivers = loaded.config.receivers.len();
+    let metrics = Arc::new(Metrics::new(loaded.config.metrics_name_prefix.as_deref())?);
+    Pipeline::build(loaded.config, &path, metrics)?;
+    if args.strict && warnings > 0 {
+        bail!(ConfigError::Strict { path, warnings });
+    }
+    say(format_args!(
+        "{path}: ok, {receivers} receivers, {warnings} warnings"
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn route(args: &RouteArgs) -> anyhow::Result<()> {
+    let mut loaded = Config::load(&args.config)?;
+    let route = compile(&args.config, &mut loaded)?;
+    for event in EventReader::open(&args.event)? {
+        let event = event?;
+        let resolution = route.resolve(&event);
+        let receivers: Vec<&str> = resolution
+            .receivers
+            .iter()
+            .map(|at| loaded.config.receivers[at.0].name.as_str())
+            .collect();
+        let key = event.key().to_string();
+        match args.output {
+            Output::Json => say(format_args!(
+                "{}",
+                serde_json::json!({"event": key, "receivers": receivers})
+            )),
+            Output::Text if receivers.is_empty() => say(format_args!("{key}: no receiver")),
+            Output::Text => say(format_args!("{key}: {}", receivers.join(", "))),
+        }
+    }
+    Ok(())
+}
+
+/// Prints a line that was asked for.
+#[expect(
+    clippy::print_stdout,
+    reason = "the command line prints, and nothing else does"
+)]
+fn say(line: std::fmt::Arguments<'_>) {
+    println!("{line}");
+}
+
+/// Prints a line for whoever called.
+#[expect(
+    clippy::print_stderr,
+    reason = "the command line prints, and nothing else does"
+)]
+fn complain(line: std::fmt::Arguments<'_>) {
+    eprintln!("{line}");
+}

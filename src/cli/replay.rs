@@ -1,0 +1,94 @@
+//! `replay`: events from a file through the routes to the real receivers.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::input::EventReader;
+use super::{
+    Config, Document, DocumentOptions, Event, FAILURE, Metrics, Pipeline, ReplayArgs, compile,
+    complain, say,
+};
+use crate::telemetry;
+
+/// Sends the events and waits until every one is settled. Fails if any was rejected.
+pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    let mut loaded = Config::load(&args.config)?;
+    let route = compile(&args.config, &mut loaded)?;
+    let path = args.config.display().to_string();
+    let config = loaded.config;
+    telemetry::init(config.log_level, config.log_format);
+    let cluster_name = config.cluster_name.clone();
+    let events = EventReader::open(&args.events)?.map(|event| {
+        event.map(|mut event| {
+            if event.cluster_name.is_empty() {
+                event.cluster_name.clone_from(&cluster_name);
+            }
+            event
+        })
+    });
+
+    if args.dry_run {
+        for event in events {
+            let event = event?;
+            for at in route.resolve(&event).receivers {
+                print_dry(&event, &config.receivers[at.0])?;
+            }
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    let metrics = Arc::new(Metrics::new(None)?);
+    let (queue, pipeline) = Pipeline::build(config, &path, metrics)?;
+    let progress = progress();
+    let feed = async {
+        let mut sent = 0_u64;
+        for event in events {
+            queue.push(Arc::new(event?)).await;
+            sent += 1;
+            progress.set_position(sent);
+        }
+        // Closing the queue is what ends the pipeline.
+        drop(queue);
+        anyhow::Ok(sent)
+    };
+    let (sent, account) = tokio::join!(feed, pipeline.run());
+    let account = account?;
+    progress.finish_and_clear();
+    let (delivered, rejected) = (account.delivered(), account.rejected());
+    let sent = sent?;
+    complain(format_args!(
+        "{sent} events read, {delivered} deliveries taken, {rejected} rejected"
+    ));
+    Ok(if rejected == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILURE)
+    })
+}
+
+fn print_dry(event: &Event, receiver: &crate::config::ReceiverConfig) -> anyhow::Result<()> {
+    let document = Document {
+        event,
+        options: DocumentOptions {
+            compat: receiver.compat,
+            de_dot: false,
+        },
+    };
+    let key = event.key().to_string();
+    let line = serde_json::json!({"event": key, "receiver": receiver.name, "document": serde_json::to_value(document)?});
+    say(format_args!("{line}"));
+    Ok(())
+}
+
+/// A bar for a person, nothing for a pipe.
+fn progress() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {pos} events, {per_sec}, {elapsed}");
+    ProgressBar::new_spinner()
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}

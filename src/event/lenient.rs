@@ -1,0 +1,232 @@
+//! Reads JSON fields of the wrong type as absent, so that one odd field costs neither its event nor the list around it.
+//!
+//! Only text that is no JSON at all fails.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::Time;
+
+/// What a field makes of the value it finds; anything it does not say stands for absence.
+trait Field<'de>: Default {
+    fn from_str(_: &str) -> Self {
+        Self::default()
+    }
+    fn from_string(value: String) -> Self {
+        Self::from_str(&value)
+    }
+    fn from_i64(_: i64) -> Self {
+        Self::default()
+    }
+    fn from_bool(_: bool) -> Self {
+        Self::default()
+    }
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Self::default())
+    }
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Self::default())
+    }
+}
+
+struct FieldVisitor<F>(PhantomData<F>);
+
+impl<'de, F: Field<'de>> Visitor<'de> for FieldVisitor<F> {
+    type Value = F;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<F, E> {
+        Ok(F::default())
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<F, E> {
+        Ok(F::from_bool(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<F, E> {
+        Ok(F::from_i64(value))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<F, E> {
+        Ok(i64::try_from(value).map_or_else(|_| F::default(), F::from_i64))
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<F, E> {
+        Ok(F::default())
+    }
+    fn visit_str<E>(self, value: &str) -> Result<F, E> {
+        Ok(F::from_str(value))
+    }
+    fn visit_string<E>(self, value: String) -> Result<F, E> {
+        Ok(F::from_string(value))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<F, A::Error> {
+        F::from_map(map)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<F, A::Error> {
+        F::from_seq(seq)
+    }
+}
+
+fn field<'de, F: Field<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<F, D::Error> {
+    deserializer.deserialize_any(FieldVisitor(PhantomData))
+}
+
+impl Field<'_> for String {
+    fn from_str(value: &str) -> Self {
+        value.to_owned()
+    }
+    fn from_string(value: String) -> Self {
+        value
+    }
+}
+
+impl Field<'_> for i64 {
+    fn from_i64(value: i64) -> Self {
+        value
+    }
+}
+
+impl Field<'_> for Option<i64> {
+    fn from_i64(value: i64) -> Self {
+        Some(value)
+    }
+}
+
+impl Field<'_> for Option<bool> {
+    fn from_bool(value: bool) -> Self {
+        Some(value)
+    }
+}
+
+impl Field<'_> for Option<Time> {
+    fn from_str(value: &str) -> Self {
+        Time::parse(value)
+    }
+}
+
+impl<'de> Field<'de> for BTreeMap<String, String> {
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut entries = Self::new();
+        while let Some(key) = map.next_key()? {
+            entries.insert(key, map.next_value::<Text>()?.0);
+        }
+        Ok(entries)
+    }
+}
+
+/// An object of known fields.
+struct Object<T>(Option<T>);
+
+impl<T> Default for Object<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Field<'de> for Object<T> {
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|value| Self(Some(value)))
+    }
+}
+
+/// A list of objects; elements that are none are left out.
+struct List<T>(Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Field<'de> for List<T> {
+    fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = seq.next_element::<Element<T>>()? {
+            elements.extend(element.0);
+        }
+        Ok(Self(elements))
+    }
+}
+
+/// [`Object`] inside a list.
+struct Element<T>(Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Element<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object(deserializer).map(Self)
+    }
+}
+
+/// A string inside a map.
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        string(deserializer).map(Self)
+    }
+}
+
+pub(super) fn string<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    field(deserializer)
+}
+
+pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    field(deserializer)
+}
+
+pub(super) fn optional_integer<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<i64>, D::Error> {
+    field(deserializer)
+}
+
+pub(super) fn boolean<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<bool>, D::Error> {
+    field(deserializer)
+}
+
+pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    field(deserializer)
+}
+
+pub(super) fn strings<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    field(deserializer)
+}
+
+pub(super) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    field::<Object<T>, D>(deserializer).map(|object| object.0)
+}
+
+pub(super) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    field::<List<T>, D>(deserializer).map(|list| list.0)
+}
+
+/// A list of strings; elements of other types are read as empty strings.
+pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Default)]
+    struct Texts(Vec<String>);
+
+    impl<'de> Field<'de> for Texts {
+        fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
+            let mut texts = Vec::new();
+            while let Some(Text(text)) = seq.next_element()? {
+                texts.push(text);
+            }
+            Ok(Self(texts))
+        }
+    }
+
+    field::<Texts, D>(deserializer).map(|texts| texts.0)
+}

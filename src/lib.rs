@@ -1,0 +1,44 @@
+//! Watches a cluster's Events and delivers every one of them, in batches, to OpenSearch and other receivers.
+//!
+//! > A **Source** watches Events; the **Router** asks the **Route** tree which **Receivers** want each one; a Receiver
+//! > groups them into a **Batch** and hands it to its **Sink** until the Sink has taken or refused every event.
+//!
+//! Start reading at [`app`]. What depends on what:
+//!
+//! ```text
+//! main -> cli -> app -> source    -> event
+//!          |      |  -> router    -> route -> event
+//!          |      |  -> receiver  -> sink, batch, retry, metrics -> event
+//!          |      '  -> admin     -> metrics
+//!          '-> config -> each section's own configuration
+//! ```
+
+pub mod admin;
+pub mod app;
+pub mod batch;
+pub mod cli;
+pub mod config;
+pub mod dead_letter;
+pub mod enrich;
+pub mod event;
+pub mod health;
+mod jitter;
+pub mod metrics;
+pub mod receiver;
+pub mod retry;
+pub mod route;
+pub mod router;
+mod shutdown;
+pub mod sink;
+pub mod source;
+pub mod telemetry;
+pub mod template;
+pub mod yaml;
+
+/// The version of the program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that it was built from, where the builder says so.
+pub const REVISION: &str = match option_env!("REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};

@@ -1,0 +1,241 @@
+//! The Receiver: takes batches from its queue and hands them to its sink until every event is taken or refused.
+//!
+//! All of repeating, splitting, counting and draining is here. It ends when its queue is closed and empty.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use crate::batch::{BatchLimits, BatchQueue};
+use crate::dead_letter::DeadLetter;
+use crate::event::Event;
+use crate::metrics::ReceiverMetrics;
+use crate::retry::{Backoff, RetryLimits};
+use crate::sink::{Receipt, SendError, SendErrorKind, Sink};
+use crate::source::Outage;
+
+/// What to do with an event when the queue is full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFull {
+    /// Take no more, and come back for it later.
+    #[default]
+    Park,
+    /// Give it up, and count it. For receivers where late is worthless.
+    Drop,
+}
+
+/// A queue, a sink, and what lies between.
+pub struct Receiver {
+    name: String,
+    queue: BatchQueue,
+    sink: Box<dyn Sink>,
+    limits: BatchLimits,
+    retry: RetryLimits,
+    dead_letter: DeadLetter,
+    metrics: ReceiverMetrics,
+    outage: Outage,
+}
+
+/// The smallest batch that a sink's refusal of large ones leads to.
+const MIN_BATCH_BYTES: usize = 64 << 10;
+
+// === impl Receiver ===
+
+impl Receiver {
+    /// A receiver that has not begun.
+    pub fn new(
+        name: String,
+        queue: BatchQueue,
+        sink: Box<dyn Sink>,
+        limits: BatchLimits,
+        retry: RetryLimits,
+        dead_letter: DeadLetter,
+        metrics: ReceiverMetrics,
+    ) -> Self {
+        Self {
+            name,
+            queue,
+            sink,
+            limits,
+            retry,
+            dead_letter,
+            metrics,
+            outage: Outage::default(),
+        }
+    }
+
+    /// Delivers until the queue is closed and empty.
+    pub async fn run(mut self) {
+        while let Some(batch) = self.queue.next(self.limits).await {
+            self.deliver(batch).await;
+        }
+    }
+
+    /// Delivers one batch, in as many pieces and attempts as it takes.
+    async fn deliver(&mut self, batch: Vec<Arc<Event>>) {
+        let mut backoff = Backoff::new(self.retry);
+        let mut pieces = vec![batch];
+        while let Some(mut piece) = pieces.pop() {
+            self.show_in_flight(&piece, &pieces);
+            let started = Instant::now();
+            let answer = self.sink.send(&piece).await;
+            self.metrics
+                .duration
+                .observe(started.elapsed().as_secs_f64());
+            match answer {
+                Ok(receipt) => {
+                    self.metrics.requested(receipt.status, true);
+                    if let Some((rest, cause)) = self.settle(piece, receipt).await {
+                        pieces.push(rest);
+                        self.wait(&mut backoff, &cause).await;
+                    } else {
+                        backoff = Backoff::new(self.retry);
+                    }
+                }
+                Err(error) => {
+                    self.metrics.requested(error.status, false);
+                    match error.kind {
+                        SendErrorKind::Transient | SendErrorKind::Denied => {
+                            self.metrics.retried.inc_by(count(&piece));
+                            pieces.push(piece);
+                            self.wait(&mut backoff, &error).await;
+                        }
+                        SendErrorKind::TooLarge | SendErrorKind::Refused if piece.len() > 1 => {
+                            self.learn(&error, &piece);
+                            let second = piece.split_off(piece.len() / 2);
+                            pieces.push(second);
+                            pieces.push(piece);
+                        }
+                        SendErrorKind::TooLarge | SendErrorKind::Refused => {
+                            for event in &piece {
+                                self.reject(event, &error.reason).await;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        self.metrics.in_flight.set(0.0);
+    }
+
+    /// Counts what a receipt settles; returns what is left of the batch, and why.
+    async fn settle(
+        &mut self,
+        batch: Vec<Arc<Event>>,
+        receipt: Receipt,
+    ) -> Option<(Vec<Arc<Event>>, SendError)> {
+        for rejection in &receipt.rejected {
+            if let Some(event) = batch.get(rejection.index) {
+                self.reject(event, &rejection.reason).await;
+            }
+        }
+        let mut taken = vec![true; batch.len()];
+        for index in receipt
+            .rejected
+            .iter()
+            .map(|rejection| rejection.index)
+            .chain(receipt.retry.iter().copied())
+        {
+            if let Some(taken) = taken.get_mut(index) {
+                *taken = false;
+            }
+        }
+        self.metrics.took(
+            batch
+                .iter()
+                .zip(&taken)
+                .filter(|(_, taken)| **taken)
+                .map(|(event, _)| event.as_ref()),
+        );
+        self.metrics
+            .duplicates
+            .inc_by(u64::try_from(receipt.duplicates).unwrap_or(0));
+        let rest: Vec<_> = receipt
+            .retry
+            .iter()
+            .filter_map(|&index| batch.get(index).cloned())
+            .collect();
+        if rest.is_empty() {
+            self.recovered();
+            return None;
+        }
+        self.metrics.retried.inc_by(count(&rest));
+        let cause = receipt
+            .retry_cause
+            .unwrap_or_else(|| SendError::transient("some events were not taken"));
+        Some((rest, cause))
+    }
+
+    async fn reject(&mut self, event: &Event, reason: &str) {
+        self.metrics.rejected.inc();
+        self.dead_letter.put(event, reason).await;
+    }
+
+    async fn wait(&mut self, backoff: &mut Backoff, cause: &SendError) {
+        if self.outage.is_news(&cause.reason) {
+            warn!(
+                receiver = self.name,
+                error = cause.reason,
+                "events were not taken; trying again until they are"
+            );
+        }
+        sleep(backoff.next(cause.retry_after, cause.kind == SendErrorKind::Denied)).await;
+    }
+
+    fn recovered(&mut self) {
+        if let Some(attempts) = self.outage.over() {
+            info!(receiver = self.name, attempts, "events are taken again");
+        }
+    }
+
+    /// A batch that was too large teaches the size of the next ones.
+    fn learn(&mut self, error: &SendError, batch: &[Arc<Event>]) {
+        if error.kind != SendErrorKind::TooLarge {
+            return;
+        }
+        let bytes: usize = batch.iter().map(|event| event.weight()).sum();
+        let smaller = (bytes / 2).max(MIN_BATCH_BYTES);
+        if smaller < self.limits.max_bytes {
+            warn!(
+                receiver = self.name,
+                error = error.reason,
+                bytes = smaller,
+                "batches are too large: making them smaller"
+            );
+            self.limits.max_bytes = smaller;
+        }
+    }
+
+    fn show_in_flight(&self, piece: &[Arc<Event>], pieces: &[Vec<Arc<Event>>]) {
+        let events = piece.len() + pieces.iter().map(Vec::len).sum::<usize>();
+        self.metrics
+            .in_flight
+            .set(f64::from(u32::try_from(events).unwrap_or(u32::MAX)));
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+fn count(events: &[Arc<Event>]) -> u64 {
+    u64::try_from(events.len()).unwrap_or(u64::MAX)
+}
+
+/// The shortest and the longest wait between attempts, unless the configuration says otherwise.
+pub const RETRY_DEFAULTS: RetryLimits = RetryLimits {
+    initial: Duration::from_millis(500),
+    max: Duration::from_secs(30),
+};
+
+#[cfg(test)]
+mod tests;

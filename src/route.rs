@@ -1,0 +1,167 @@
+//! The tree of routes: which receivers want an event.
+//!
+//! The incumbent's semantics, exactly. In every [`Route`], starting at the root: if any `drop` rule matches, neither the
+//! route nor those below it want the event. Else every `match` rule is tried, in order, and each that matches and names a
+//! receiver delivers to it, so that a receiver named twice receives twice. The routes below are walked if every `match`
+//! rule matched, of which none counts as all.
+//!
+//! Compiled once, when the configuration is loaded; resolving is pure.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::event::Event;
+use crate::yaml::{Located, Problem};
+
+use self::rule::Rule;
+pub use self::rule::RuleConfig;
+
+pub mod pattern;
+mod rule;
+
+/// A route as the configuration gives it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct RouteConfig {
+    /// What to keep out of this route and of those below it.
+    pub drop: Vec<RuleConfig>,
+    /// What to deliver, and where.
+    pub r#match: Vec<RuleConfig>,
+    /// Walked if every rule of `match` matched.
+    pub routes: Vec<RouteConfig>,
+}
+
+/// A compiled route with everything below it.
+#[derive(Debug)]
+pub struct Route {
+    drop: Vec<Rule>,
+    matches: Vec<Match>,
+    routes: Vec<Route>,
+}
+
+/// A receiver, by its place in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReceiverId(pub usize);
+
+/// Where an event goes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Resolution {
+    /// In the order of delivery.
+    pub receivers: Vec<ReceiverId>,
+    /// Whether any route dropped it.
+    pub dropped: bool,
+}
+
+#[derive(Debug)]
+struct Match {
+    rule: Rule,
+    receiver: Option<ReceiverId>,
+}
+
+/// How deep routes may nest.
+const MAX_DEPTH: usize = 64;
+
+// === impl Route ===
+
+impl Route {
+    /// Compiles a tree. Receivers are known by their names, in order.
+    ///
+    /// What can be tolerated is added to `warnings`: a pattern that is no regular expression never matches, as with the
+    /// incumbent, because such patterns are in wide use.
+    pub fn compile(
+        config: &RouteConfig,
+        receivers: &[&str],
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Self, Problem> {
+        let names: BTreeMap<&str, ReceiverId> = receivers
+            .iter()
+            .enumerate()
+            .map(|(at, name)| (*name, ReceiverId(at)))
+            .collect();
+        Self::compile_below(config, &names, 0, warnings)
+    }
+
+    fn compile_below(
+        config: &RouteConfig,
+        receivers: &BTreeMap<&str, ReceiverId>,
+        depth: usize,
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Self, Problem> {
+        if depth > MAX_DEPTH {
+            return Err(Problem::nowhere(format!(
+                "routes are nested more than {MAX_DEPTH} deep"
+            )));
+        }
+        let drop = config
+            .drop
+            .iter()
+            .map(|rule| Rule::compile(rule, warnings))
+            .collect();
+        let mut matches = Vec::new();
+        for rule in &config.r#match {
+            let receiver = rule
+                .receiver
+                .as_ref()
+                .map(|name| find(name, receivers))
+                .transpose()?;
+            matches.push(Match {
+                rule: Rule::compile(rule, warnings),
+                receiver,
+            });
+        }
+        let routes = config
+            .routes
+            .iter()
+            .map(|route| Self::compile_below(route, receivers, depth + 1, warnings))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            drop,
+            matches,
+            routes,
+        })
+    }
+
+    /// Where `event` goes.
+    pub fn resolve(&self, event: &Event) -> Resolution {
+        let mut resolution = Resolution::default();
+        self.walk(event, &mut resolution);
+        resolution
+    }
+
+    fn walk(&self, event: &Event, resolution: &mut Resolution) {
+        if self.drop.iter().any(|rule| rule.matches(event)) {
+            resolution.dropped = true;
+            return;
+        }
+        let mut all = true;
+        for Match { rule, receiver } in &self.matches {
+            if rule.matches(event) {
+                resolution.receivers.extend(receiver);
+            } else {
+                all = false;
+            }
+        }
+        if all {
+            for route in &self.routes {
+                route.walk(event, resolution);
+            }
+        }
+    }
+}
+
+fn find(
+    name: &Located<String>,
+    receivers: &BTreeMap<&str, ReceiverId>,
+) -> Result<ReceiverId, Problem> {
+    receivers.get(name.value.as_str()).copied().ok_or_else(|| {
+        let hint = match crate::yaml::nearest(&name.value, receivers.keys().copied()) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => "add it under `receivers`".to_owned(),
+        };
+        name.problem(format!("there is no receiver `{}`; {hint}", name.value))
+    })
+}
+
+#[cfg(test)]
+mod tests;

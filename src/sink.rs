@@ -1,0 +1,150 @@
+//! Sinks: where events go.
+//!
+//! A [`Sink`] makes one attempt at one batch and says what came of every event. It never repeats, waits, batches or
+//! counts: that is the [`Receiver`](crate::receiver::Receiver)'s, so that no sink can get it wrong.
+//!
+//! A new sink is a file under `sink/`, a variant of [`SinkConfig`] and its arm in [`SinkConfig::build`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use thiserror::Error;
+
+use crate::batch::BatchLimits;
+use crate::event::{Compat, Event};
+
+pub mod body;
+pub mod file;
+pub mod http;
+pub mod opensearch;
+pub mod stdout;
+#[cfg(test)]
+mod testing;
+pub mod webhook;
+
+/// One attempt at a time to deliver a batch.
+pub trait Sink: Send {
+    /// Tries to deliver `batch`, which is never empty, and says what came of each event.
+    fn send<'a>(&'a mut self, batch: &'a [Arc<Event>])
+    -> BoxFuture<'a, Result<Receipt, SendError>>;
+}
+
+/// The answer to a batch that was answered event by event. What it does not name was taken.
+#[derive(Debug, Default, PartialEq)]
+pub struct Receipt {
+    /// Events that will never be taken.
+    pub rejected: Vec<Rejection>,
+    /// Events to send again, by their index in the batch.
+    pub retry: Vec<usize>,
+    /// Why, and when, to send those again.
+    pub retry_cause: Option<SendError>,
+    /// How many of the taken had been there already.
+    pub duplicates: usize,
+    /// The HTTP status, where there is one.
+    pub status: Option<u16>,
+}
+
+/// An event that a sink will never take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rejection {
+    /// The event's index in the batch.
+    pub index: usize,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// A batch that was not answered event by event: nothing of it counts as taken.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error("{reason}")]
+pub struct SendError {
+    /// What to do about it.
+    pub kind: SendErrorKind,
+    /// What happened, for people; without credentials.
+    pub reason: String,
+    /// The HTTP status, where there is one.
+    pub status: Option<u16>,
+    /// How long the server asked to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+/// What a failed attempt calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendErrorKind {
+    /// Send again: nobody answered, or the server is busy.
+    Transient,
+    /// Send again, slowly: an operator has to change something first (credentials, rights, a blocked index).
+    Denied,
+    /// Send in smaller batches.
+    TooLarge,
+    /// Something in it is refused. Smaller batches find out what.
+    Refused,
+}
+
+/// Which sink, as the configuration gives it.
+#[derive(Debug)]
+pub enum SinkConfig {
+    /// `_bulk` of OpenSearch, or of Elasticsearch.
+    OpenSearch(Box<opensearch::OpenSearchConfig>, opensearch::Dialect),
+    /// Standard output.
+    Stdout(stdout::StdoutConfig),
+    /// A file with rotation.
+    File(file::FileConfig),
+    /// HTTP requests.
+    Webhook(Box<webhook::WebhookConfig>),
+}
+
+/// What every sink is built with, from the receiver's settings.
+#[derive(Debug, Clone, Copy)]
+pub struct SinkSettings {
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// Whose document to write.
+    pub compat: Compat,
+}
+
+// === impl SinkConfig ===
+
+impl SinkConfig {
+    /// Makes the sink. Reads certificate files and may open its file, but connects nowhere: a server that is down when
+    /// the exporter starts is an outage like any other.
+    pub fn build(self, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
+        Ok(match self {
+            Self::OpenSearch(config, dialect) => {
+                Box::new(opensearch::OpenSearch::new(*config, dialect, settings)?)
+            }
+            Self::Stdout(config) => Box::new(stdout::Stdout::new(config, settings)?),
+            Self::File(config) => file::build(&config, settings)?,
+            Self::Webhook(config) => Box::new(webhook::Webhook::new(*config, settings)?),
+        })
+    }
+
+    /// How a receiver with this sink batches unless told otherwise.
+    pub fn batch_defaults(&self) -> BatchLimits {
+        let max_delay = match self {
+            Self::OpenSearch(..) | Self::Webhook(_) => Duration::from_secs(1),
+            Self::File(_) => Duration::from_millis(200),
+            // Somebody may be looking.
+            Self::Stdout(_) => Duration::ZERO,
+        };
+        BatchLimits {
+            max_events: 1000,
+            max_bytes: 4 << 20,
+            max_delay,
+        }
+    }
+}
+
+// === impl SendError ===
+
+impl SendError {
+    /// An attempt that got no answer.
+    pub fn transient(reason: impl Into<String>) -> Self {
+        Self {
+            kind: SendErrorKind::Transient,
+            reason: reason.into(),
+            status: None,
+            retry_after: None,
+        }
+    }
+}

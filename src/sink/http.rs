@@ -1,0 +1,194 @@
+//! What the sinks that speak HTTP share: TLS files, and what an answer means.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+use super::{SendError, SendErrorKind};
+use crate::event::Time;
+
+/// TLS of a connection, under the incumbent's names.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TlsConfig {
+    /// Takes any certificate. For trying things out.
+    pub insecure_skip_verify: bool,
+    /// Not supported: certificates are checked against the host name of the URL.
+    pub server_name: Option<String>,
+    /// Certificates (PEM) to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The client's certificate (PEM), with `keyFile`.
+    pub cert_file: Option<PathBuf>,
+    /// The client's key (PEM), with `certFile`.
+    pub key_file: Option<PathBuf>,
+}
+
+/// The contents of the files that a [`TlsConfig`] names.
+#[derive(Default)]
+pub struct TlsFiles {
+    /// Certificates to trust, PEM.
+    pub ca: Option<Vec<u8>>,
+    /// The client's certificate and key, PEM, one after the other.
+    pub identity: Option<Identity>,
+}
+
+/// A client certificate.
+pub struct Identity {
+    /// PEM.
+    pub certificate: Vec<u8>,
+    /// PEM.
+    pub key: Vec<u8>,
+}
+
+// === impl TlsConfig ===
+
+impl TlsConfig {
+    /// Reads the files.
+    pub fn load(&self) -> anyhow::Result<TlsFiles> {
+        if let Some(name) = &self.server_name {
+            bail!(
+                "tls.serverName ({name}) is not supported: use a host name that is in the server's certificate"
+            );
+        }
+        let identity = match (&self.cert_file, &self.key_file) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some(Identity {
+                certificate: read(certificate)?,
+                key: read(key)?,
+            }),
+            (Some(_), None) => {
+                bail!("tls.certFile is given without tls.keyFile: a client certificate needs both")
+            }
+            (None, Some(_)) => {
+                bail!("tls.keyFile is given without tls.certFile: a client certificate needs both")
+            }
+        };
+        let ca = self.ca_file.as_deref().map(read).transpose()?;
+        Ok(TlsFiles { ca, identity })
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read the TLS file {}", path.display()))
+}
+
+/// What a status says of the whole request. `None` for success.
+///
+/// 401 and 403 are retried, because credentials are rotated and rights are granted while we run. Amazon also says 403
+/// when it throttles.
+pub fn classify(status: u16) -> Option<SendErrorKind> {
+    match status {
+        200..=299 => None,
+        413 => Some(SendErrorKind::TooLarge),
+        401 | 403 | 407 => Some(SendErrorKind::Denied),
+        408 | 425 | 429 | 500..=599 => Some(SendErrorKind::Transient),
+        _ => Some(SendErrorKind::Refused),
+    }
+}
+
+/// The header `Retry-After`: seconds, or a date.
+pub fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let value = headers
+        .get(reqwest::header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(value).ok()?;
+    Some(Time::now().age(Time::from(date.timestamp()))).filter(|wait| !wait.is_zero())
+}
+
+/// A server's words about a refusal, as one line of bounded length without control characters.
+pub fn reason(status: u16, body: &[u8]) -> String {
+    const MAX: usize = 300;
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX)]);
+    let words = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty());
+    let mut line = format!("HTTP {status}");
+    for (at, word) in words.enumerate() {
+        line.push_str(if at == 0 { ": " } else { " " });
+        line.push_str(word);
+        if line.len() > MAX {
+            line.truncate(line.floor_char_boundary(MAX));
+            line.push('…');
+            break;
+        }
+    }
+    line
+}
+
+/// A request that got no answer, with the innermost cause, which is the one that helps, and without its URL, which may
+/// hold credentials.
+pub fn no_answer(error: reqwest::Error) -> SendError {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let reason = if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else if error.is_connect() {
+        format!("cannot connect: {cause}")
+    } else {
+        format!("no answer: {cause}")
+    };
+    SendError::transient(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_what_to_do() {
+        for (status, kind) in [
+            (200, None),
+            (204, None),
+            (301, Some(SendErrorKind::Refused)),
+            (400, Some(SendErrorKind::Refused)),
+            (401, Some(SendErrorKind::Denied)),
+            (403, Some(SendErrorKind::Denied)),
+            (404, Some(SendErrorKind::Refused)),
+            (408, Some(SendErrorKind::Transient)),
+            (413, Some(SendErrorKind::TooLarge)),
+            (429, Some(SendErrorKind::Transient)),
+            (502, Some(SendErrorKind::Transient)),
+        ] {
+            assert_eq!(classify(status), kind, "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let header = |value: &str| {
+            let mut headers = reqwest::header::HeaderMap::new();
+            headers.insert(reqwest::header::RETRY_AFTER, value.parse().unwrap());
+            retry_after(&headers)
+        };
+        assert_eq!(header("7"), Some(Duration::from_secs(7)));
+        assert_eq!(header("soon"), None);
+        assert_eq!(header("Wed, 01 May 2024 10:00:00 GMT"), None, "in the past");
+        let soon = jiff::Timestamp::now() + Duration::from_secs(60);
+        let date = jiff::fmt::rfc2822::to_string(&soon.to_zoned(jiff::tz::TimeZone::UTC)).unwrap();
+        let wait = header(&date).unwrap();
+        assert!(
+            wait > Duration::from_secs(50) && wait <= Duration::from_secs(60),
+            "{wait:?}"
+        );
+    }
+
+    #[test]
+    fn a_reason_is_one_bounded_line() {
+        assert_eq!(
+            reason(502, b"<html>\r\n\x1b[31mbad\tgateway"),
+            "HTTP 502: <html> [31mbad gateway"
+        );
+        assert_eq!(reason(413, b""), "HTTP 413");
+        assert!(reason(400, "é".repeat(5000).as_bytes()).len() < 310);
+    }
+}

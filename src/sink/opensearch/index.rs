@@ -1,0 +1,371 @@
+//! Where a document goes: an index, an index by date, or a data stream.
+//!
+//! The name depends on nothing but the event, never on the clock, so that a repetition after midnight finds the document
+//! where it was put.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use jiff::civil::DateTime;
+
+use crate::event::{Event, Time};
+use crate::template::Template;
+use crate::yaml::{Located, Problem};
+
+/// Where documents go.
+#[derive(Debug)]
+pub struct Target {
+    parts: Parts,
+}
+
+#[derive(Debug)]
+enum Parts {
+    /// The same for every event.
+    Fixed(String),
+    /// A template.
+    Rendered(Template),
+    /// Templates around a date in Go's layout.
+    Dated {
+        before: Template,
+        layout: String,
+        after: Template,
+    },
+}
+
+/// The longest name that servers take, in bytes.
+const MAX_NAME: usize = 255;
+
+// === impl Target ===
+
+impl Target {
+    /// A data stream.
+    pub fn data_stream(name: &Located<String>) -> Result<Self, Problem> {
+        Self::index(name)
+    }
+
+    /// An index.
+    pub fn index(name: &Located<String>) -> Result<Self, Problem> {
+        let template = Template::parse(name)?;
+        let parts = match template.literal() {
+            None => Parts::Rendered(template),
+            Some(name) => Parts::Fixed(name.to_owned()),
+        };
+        if let Parts::Fixed(given) = &parts
+            && *given != legal(given)
+        {
+            return Err(name.problem(format!(
+                "`{given}` is no legal name of an index; `{}` would be: lower case, without spaces and \\/*?\"<>|,#:",
+                legal(given)
+            )));
+        }
+        Ok(Self { parts })
+    }
+
+    /// An index by date: what is between the first `{` and the last `}` is a layout as Go's `time.Format` has it.
+    /// Actions of templates, `{{ … }}`, may stand before and after.
+    pub fn dated(format: &Located<String>) -> Result<Self, Problem> {
+        let text = &format.value;
+        let (Some(open), Some(close)) = (first_brace(text), last_brace(text)) else {
+            return Self::index_unchecked(format);
+        };
+        if close < open {
+            return Self::index_unchecked(format);
+        }
+        let part = |text: &str| {
+            let part = Located {
+                value: text.to_owned(),
+                ..format.clone()
+            };
+            Template::parse(&part)
+        };
+        let (before, after) = (part(&text[..open])?, part(&text[close + 1..])?);
+        Ok(Self {
+            parts: Parts::Dated {
+                before,
+                layout: text[open + 1..close].to_owned(),
+                after,
+            },
+        })
+    }
+
+    /// A name without a date, mended rather than refused, as the dated ones are.
+    fn index_unchecked(name: &Located<String>) -> Result<Self, Problem> {
+        Ok(Self {
+            parts: Parts::Rendered(Template::parse(name)?),
+        })
+    }
+
+    /// Where `event` goes. Its date is that of the occurrence, or, where all versions of an Event must meet in one
+    /// document (`stays`), that of the Event's creation.
+    pub fn of(&self, event: &Event, stays: bool) -> Cow<'_, str> {
+        match &self.parts {
+            Parts::Fixed(name) => Cow::Borrowed(name),
+            Parts::Rendered(template) => Cow::Owned(legal(&template.render(event))),
+            Parts::Dated {
+                before,
+                layout,
+                after,
+            } => {
+                let time = if stays {
+                    event
+                        .metadata
+                        .creation_timestamp
+                        .unwrap_or_else(|| event.first_occurred())
+                } else {
+                    event.occurred()
+                };
+                let mut name = before.render(event);
+                format_go(layout, time, &mut name);
+                name.push_str(&after.render(event));
+                Cow::Owned(legal(&name))
+            }
+        }
+    }
+}
+
+/// The first `{` that does not begin an action.
+fn first_brace(text: &str) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + text[from..].find('{')?;
+        if !text[at..].starts_with("{{") {
+            return Some(at);
+        }
+        from = at + text[at..].find("}}")? + 2;
+    }
+}
+
+/// The last `}` that does not end an action.
+fn last_brace(text: &str) -> Option<usize> {
+    let mut to = text.len();
+    loop {
+        let at = text[..to].rfind('}')?;
+        let action = text[..at]
+            .rfind("{{")
+            .filter(|_| text[..=at].ends_with("}}"));
+        match action {
+            Some(start) => to = start,
+            None => return Some(at),
+        }
+    }
+}
+
+/// The nearest name that servers take: they refuse upper case, some characters, some beginnings, and more than 255 bytes.
+pub fn legal(name: &str) -> String {
+    let mut legal: String = name
+        .chars()
+        .flat_map(char::to_lowercase)
+        .map(|c| {
+            if c.is_whitespace() || c.is_control() || "\\/*?\"<>|,#:".contains(c) {
+                '-'
+            } else {
+                c
+            }
+        })
+        .collect();
+    let start = legal.len() - legal.trim_start_matches(['-', '_', '+', '.']).len();
+    // A name that begins with a dot is hidden, and legal; on its own it isn't.
+    if start > 0 && (!legal.starts_with('.') || start == legal.len()) {
+        legal.drain(..start);
+    }
+    if legal.is_empty() {
+        legal.push_str("events");
+    }
+    legal.truncate(legal.floor_char_boundary(MAX_NAME));
+    legal
+}
+
+/// Appends `time` in one of Go's layouts: the reference time, Mon Jan 2 15:04:05 2006, shows how. Always UTC.
+fn format_go(layout: &str, time: Time, to: &mut String) {
+    let time = time.civil();
+    let mut rest = layout;
+    while let Some(c) = rest.chars().next() {
+        let length = element(rest, time, to);
+        if length == 0 {
+            to.push(c);
+            rest = &rest[c.len_utf8()..];
+        } else {
+            rest = &rest[length..];
+        }
+    }
+}
+
+/// Appends the element that `layout` begins with, and returns its length in the layout; 0 if it begins with none.
+fn element(layout: &str, time: DateTime, to: &mut String) -> usize {
+    // In the order in which Go tries them.
+    let elements: [(&str, &dyn Fn() -> String); 27] = [
+        ("January", &|| time.strftime("%B").to_string()),
+        ("Jan", &|| time.strftime("%b").to_string()),
+        ("Monday", &|| time.strftime("%A").to_string()),
+        ("Mon", &|| time.strftime("%a").to_string()),
+        ("MST", &|| "UTC".to_owned()),
+        ("002", &|| format!("{:03}", time.day_of_year())),
+        ("01", &|| format!("{:02}", time.month())),
+        ("02", &|| format!("{:02}", time.day())),
+        ("03", &|| format!("{:02}", hour12(time))),
+        ("04", &|| format!("{:02}", time.minute())),
+        ("05", &|| format!("{:02}", time.second())),
+        ("06", &|| format!("{:02}", time.year().rem_euclid(100))),
+        ("15", &|| format!("{:02}", time.hour())),
+        ("1", &|| time.month().to_string()),
+        ("2006", &|| format!("{:04}", time.year())),
+        ("2", &|| time.day().to_string()),
+        ("_2006", &|| format!("_{:04}", time.year())),
+        ("__2", &|| format!("{:>3}", time.day_of_year())),
+        ("_2", &|| format!("{:>2}", time.day())),
+        ("3", &|| hour12(time).to_string()),
+        ("4", &|| time.minute().to_string()),
+        ("5", &|| time.second().to_string()),
+        ("PM", &|| {
+            if time.hour() < 12 { "AM" } else { "PM" }.to_owned()
+        }),
+        ("pm", &|| {
+            if time.hour() < 12 { "am" } else { "pm" }.to_owned()
+        }),
+        ("-07:00", &|| "+00:00".to_owned()),
+        ("-0700", &|| "+0000".to_owned()),
+        ("-07", &|| "+00".to_owned()),
+    ];
+    // `Month` is no `Mon`, and `Janet` no `Jan`: a name must not go on in lower case.
+    let ends = |name: &str| !layout[name.len()..].starts_with(|c: char| c.is_ascii_lowercase());
+    for (name, value) in elements {
+        let is_name = matches!(name, "Jan" | "Mon");
+        if layout.starts_with(name) && (!is_name || ends(name)) {
+            to.push_str(&value());
+            return name.len();
+        }
+    }
+    for (name, value) in [("Z07:00", "Z"), ("Z0700", "Z"), ("Z07", "Z")] {
+        if layout.starts_with(name) {
+            to.push_str(value);
+            return name.len();
+        }
+    }
+    fraction(layout, time, to)
+}
+
+/// `.000` and `,999`: a fraction of a second, with or without its zeros; only where no digit follows.
+fn fraction(layout: &str, time: DateTime, to: &mut String) -> usize {
+    let mut chars = layout.chars();
+    let (Some(point @ ('.' | ',')), Some(digit @ ('0' | '9'))) = (chars.next(), chars.next())
+    else {
+        return 0;
+    };
+    let digits = layout[1..].chars().take_while(|&c| c == digit).count();
+    if digits > 9 || layout[1 + digits..].starts_with(|c: char| c.is_ascii_digit()) {
+        return 0;
+    }
+    let text = format!("{:09}", time.subsec_nanosecond());
+    let mut text = &text[..digits];
+    if digit == '9' {
+        text = text.trim_end_matches('0');
+    }
+    // In Go's words: a fraction of nines that are all zero is left out, point and all. Outside of seconds it is not.
+    if !(digit == '9' && text.is_empty()) {
+        let _ = write!(to, "{point}{text}");
+    }
+    1 + digits
+}
+
+fn hour12(time: DateTime) -> i8 {
+    match time.hour() % 12 {
+        0 => 12,
+        hour => hour,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Rows {
+        rows: Vec<Row>,
+    }
+
+    #[derive(Deserialize)]
+    struct Row {
+        format: Located<String>,
+        time: Option<String>,
+        index: String,
+        #[serde(default = "yes")]
+        legal: bool,
+    }
+
+    fn yes() -> bool {
+        true
+    }
+
+    fn event(time: &str) -> Event {
+        Event {
+            last_timestamp: Time::parse(time),
+            ..Event::default()
+        }
+    }
+
+    #[test]
+    fn the_incumbents_formats_give_the_incumbents_names() {
+        for file in [
+            include_str!("../../../tests/vectors/index-format.yaml"),
+            include_str!("../../../tests/vectors/index-format-more.yaml"),
+        ] {
+            let rows: Rows = crate::yaml::parse(&format!("rows:\n{file}"), &|_| None)
+                .unwrap()
+                .value;
+            for row in rows.rows {
+                let event = event(row.time.as_deref().unwrap_or("2024-05-01T10:20:30Z"));
+                let target = Target::dated(&row.format).unwrap();
+                let expected = if row.legal {
+                    legal(&row.index)
+                } else {
+                    row.index.to_lowercase().replace(' ', "-")
+                };
+                assert_eq!(target.of(&event, false), expected, "{}", row.format.value);
+                if row.legal && row.index.chars().all(|c| !c.is_ascii_uppercase()) {
+                    assert_eq!(expected, row.index, "a legal name is left alone");
+                }
+            }
+        }
+    }
+
+    fn located(text: &str) -> Located<String> {
+        Located {
+            value: text.to_owned(),
+            ..Located::default()
+        }
+    }
+
+    #[test]
+    fn names_may_be_made_of_fields_and_are_made_legal() {
+        let mut event = event("2024-05-01T10:20:30Z");
+        event.metadata.namespace = "../Team A".to_owned();
+        let index = Target::index(&located("events-{{ .Namespace }}")).unwrap();
+        assert_eq!(index.of(&event, false), "events-..-team-a");
+        let dated = Target::dated(&located("{{ .Namespace }}-{2006.01}-{{ .Type }}")).unwrap();
+        assert_eq!(dated.of(&event, false), "..-team-a-2024.05-");
+    }
+
+    #[test]
+    fn a_document_that_is_rewritten_stays_where_its_event_began() {
+        let mut event = event("2024-05-02T00:00:01Z");
+        event.metadata.creation_timestamp = Time::parse("2024-05-01T23:59:59Z");
+        let target = Target::dated(&located("e-{2006.01.02}")).unwrap();
+        assert_eq!(target.of(&event, true), "e-2024.05.01");
+        assert_eq!(target.of(&event, false), "e-2024.05.02");
+    }
+
+    #[test]
+    fn a_fixed_name_that_no_server_takes_is_refused() {
+        let problem = Target::index(&located("Kube Events")).unwrap_err();
+        assert!(
+            problem.message.contains("`kube-events` would be"),
+            "{}",
+            problem.message
+        );
+        for name in ["kube-events", ".hidden", "a_b+c", "événements"] {
+            assert!(Target::index(&located(name)).is_ok(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+use super::*;
+use crate::event::Compat;
+use crate::sink::testing::{Answer, Server};
+
+fn sink_from(text: &str) -> anyhow::Result<OpenSearch> {
+    let config: OpenSearchConfig = crate::yaml::parse(text, &|_| None)?.value;
+    OpenSearch::new(
+        config,
+        Dialect::OpenSearch,
+        SinkSettings {
+            timeout: Duration::from_secs(2),
+            compat: Compat::Default,
+        },
+    )
+}
+
+fn sink(server: &Server, more: &str) -> OpenSearch {
+    sink_from(&format!("hosts: [\"{}\"]\n{more}", server.url)).unwrap()
+}
+
+fn events(names: &str) -> Vec<Arc<Event>> {
+    let event = |name: char| {
+        let mut event = Event::default();
+        event.metadata.name = name.to_string();
+        event.metadata.uid = format!("uid-{name}");
+        event.metadata.resource_version = "42".into();
+        event.last_timestamp = crate::event::Time::parse("2024-05-01T10:20:30Z");
+        Arc::new(event)
+    };
+    names.chars().map(event).collect()
+}
+
+fn items(statuses: &[u16]) -> Answer {
+    let items: Vec<String> = statuses
+        .iter()
+        .map(|status| match status {
+            200..300 => format!(r#"{{"create":{{"status":{status}}}}}"#),
+            _ => {
+                format!(r#"{{"create":{{"status":{status},"error":{{"type":"t","reason":"r"}}}}}}"#)
+            }
+        })
+        .collect();
+    Answer::Status(
+        200,
+        "content-type: application/json\r\n",
+        format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")),
+    )
+}
+
+fn actions(body: &str) -> Vec<&str> {
+    body.lines().step_by(2).collect()
+}
+
+#[tokio::test]
+async fn a_batch_is_one_compressed_request_with_ids() {
+    let server = Server::start(vec![items(&[201, 409])]).await;
+    let receipt = sink(&server, "index: kube-events\nusername: u\npassword: p")
+        .send(&events("ab"))
+        .await
+        .unwrap();
+    assert_eq!(
+        receipt,
+        Receipt {
+            duplicates: 1,
+            status: Some(200),
+            ..Receipt::default()
+        }
+    );
+    let request = server.requests().remove(0);
+    assert!(request.line.starts_with("POST /_bulk?"), "{}", request.line);
+    assert_eq!(
+        actions(&request.body),
+        [
+            r#"{"create":{"_index":"kube-events","_id":"uid-a-42"}}"#,
+            r#"{"create":{"_index":"kube-events","_id":"uid-b-42"}}"#
+        ]
+    );
+    assert!(request.body.ends_with('\n'));
+    for header in [
+        "content-type:application/x-ndjson",
+        "content-encoding:gzip",
+        "authorization:Basic dTpw",
+    ] {
+        assert!(
+            request.headers.contains(&header.to_owned()),
+            "{header} in {:?}",
+            request.headers
+        );
+    }
+}
+
+#[tokio::test]
+async fn ids_and_operations_follow_the_settings() {
+    for (settings, action) in [
+        (
+            "index: i\nuseEventID: true",
+            r#"{"index":{"_index":"i","_id":"uid-a","version":42,"version_type":"external"}}"#,
+        ),
+        (
+            "indexFormat: \"i-{2006.01.02}\"\nindex: other",
+            r#"{"create":{"_index":"i-2024.05.01","_id":"uid-a-42"}}"#,
+        ),
+        (
+            "dataStream: d",
+            r#"{"create":{"_index":"d","_id":"uid-a-42"}}"#,
+        ),
+        ("index: i\ndocumentID: none", r#"{"create":{"_index":"i"}}"#),
+    ] {
+        let server = Server::start(vec![items(&[201])]).await;
+        sink(&server, settings).send(&events("a")).await.unwrap();
+        assert_eq!(actions(&server.requests()[0].body), [action], "{settings}");
+    }
+}
+
+#[tokio::test]
+async fn results_are_told_event_by_event() {
+    let server = Server::start(vec![items(&[201, 429, 400, 503])]).await;
+    let receipt = sink(&server, "index: i")
+        .send(&events("abcd"))
+        .await
+        .unwrap();
+    assert_eq!(receipt.retry, [1, 3]);
+    assert_eq!(receipt.rejected[0].index, 2);
+}
+
+#[tokio::test]
+async fn a_request_that_was_not_answered_event_by_event_settles_nothing() {
+    let html = |code| Answer::Status(code, "", "<html>gateway</html>".into());
+    for (answer, kind) in [
+        (html(429), SendErrorKind::Transient),
+        (html(502), SendErrorKind::Transient),
+        (html(401), SendErrorKind::Denied),
+        (html(403), SendErrorKind::Denied),
+        (html(404), SendErrorKind::Denied),
+        (html(301), SendErrorKind::Denied),
+        (html(400), SendErrorKind::Refused),
+        (
+            Answer::Status(413, "", String::new()),
+            SendErrorKind::TooLarge,
+        ),
+        (items(&[201]), SendErrorKind::Transient),
+        (html(200), SendErrorKind::Transient),
+        (Answer::Cut, SendErrorKind::Transient),
+        (Answer::Silence, SendErrorKind::Transient),
+    ] {
+        let server = Server::start(vec![answer.clone()]).await;
+        let error = sink(&server, "index: i")
+            .send(&events("ab"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, kind, "{answer:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_unpack_requests_gets_them_plain() {
+    let broken = r#"{"error":{"reason":"Illegal character ((CTRL-CHAR, code 31))"}}"#;
+    let server = Server::start(vec![Answer::Status(400, "", broken.into()), items(&[201])]).await;
+    let mut sink = sink(&server, "index: i");
+    assert_eq!(
+        sink.send(&events("a")).await.unwrap_err().kind,
+        SendErrorKind::Transient
+    );
+    sink.send(&events("a")).await.unwrap();
+    assert!(
+        !server.requests()[1]
+            .headers
+            .contains(&"content-encoding:gzip".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn hosts_are_used_in_turn_and_a_dead_one_rests() {
+    let (alive, other) = (Server::start(vec![]).await, Server::start(vec![]).await);
+    let dead = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let text = format!(
+        "hosts: [\"{dead}\", \"{}\", \"{}\"]\nindex: i",
+        alive.url, other.url
+    );
+    let mut sink = sink_from(&text).unwrap();
+    let error = sink.send(&events("a")).await.unwrap_err();
+    assert!(
+        error.reason.starts_with(&format!("{dead}: no answer: ")),
+        "{error}"
+    );
+    for _ in 0..6 {
+        let _ = sink.send(&events("a")).await;
+    }
+    assert_eq!((alive.requests().len(), other.requests().len()), (3, 3));
+}
+
+#[tokio::test]
+async fn a_hosts_path_and_credentials_are_used_and_never_shown() {
+    let server = Server::start(vec![items(&[201])]).await;
+    let host = server.url.replace("http://", "http://us%40er:hunter2@");
+    let mut sink = sink_from(&format!(
+        "hosts: {host}/prefix\nindex: i\nusername: other\npassword: other"
+    ))
+    .unwrap();
+    sink.send(&events("a")).await.unwrap();
+    let request = server.requests().remove(0);
+    assert!(
+        request.line.starts_with("POST /prefix/_bulk?"),
+        "{}",
+        request.line
+    );
+    assert!(
+        request
+            .headers
+            .contains(&"authorization:Basic dXNAZXI6aHVudGVyMg==".to_owned()),
+        "{:?}",
+        request.headers
+    );
+    let mut dead = sink_from("hosts: http://u:hunter2@127.0.0.1:1\nindex: i").unwrap();
+    let error = dead.send(&events("a")).await.unwrap_err();
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+}
+
+#[test]
+fn what_cannot_work_is_refused_at_load() {
+    for (text, message) in [
+        (
+            "useEventID: true",
+            "give `index`, `indexFormat` or `dataStream`",
+        ),
+        (
+            "index: i\ndataStream: d",
+            "2:13: dataStream: give either `dataStream` or an index",
+        ),
+        ("dataStream: d\nuseEventID: true", "leave `useEventID` out"),
+        (
+            "index: i\nhosts: opensearch:9200",
+            "2:8: hosts: a host must begin with http:// or https://",
+        ),
+        ("index: i\nhosts: nonsense", "a host is no URL"),
+        ("index: Upper", "`upper` would be"),
+        (
+            "index: i\ntls: {keyFile: /x}",
+            "tls.keyFile is given without tls.certFile",
+        ),
+        (
+            "index: i\ntls: {serverName: x}",
+            "tls.serverName (x) is not supported",
+        ),
+    ] {
+        let error = format!("{:#}", sink_from(text).err().unwrap());
+        assert!(error.contains(message), "{text}: {error}");
+    }
+}

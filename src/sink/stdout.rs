@@ -1,0 +1,242 @@
+//! Standard output: one JSON document a line, a layout, or a table for people. Logs go to standard error, always.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde::Deserialize;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+use super::body::Body;
+use super::{Receipt, Rejection, SendError, Sink, SinkSettings};
+use crate::event::Event;
+use crate::yaml::Value;
+
+mod table;
+
+/// The sink as the configuration gives it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StdoutConfig {
+    /// Templates in place of the document.
+    pub layout: Option<Value>,
+    /// Writes `_` for `.` in the keys of labels and annotations.
+    pub de_dot: bool,
+    /// JSON lines, or a table.
+    pub format: Format,
+}
+
+/// How standard output looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One JSON document a line.
+    #[default]
+    Json,
+    /// One line an event, for people.
+    Text,
+}
+
+/// Writes lines to a stream.
+pub struct Lines<W> {
+    writer: W,
+    /// Its name, for messages.
+    name: &'static str,
+    style: Style,
+}
+
+enum Style {
+    Json(Body),
+    Table { headed: bool },
+}
+
+/// The sink for standard output.
+pub type Stdout = Lines<tokio::io::Stdout>;
+
+// === impl Lines ===
+
+impl Stdout {
+    /// Makes the sink.
+    pub fn new(config: StdoutConfig, settings: SinkSettings) -> anyhow::Result<Self> {
+        Self::to(tokio::io::stdout(), "standard output", config, settings)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Lines<W> {
+    /// Makes a sink for another stream.
+    pub fn to(
+        writer: W,
+        name: &'static str,
+        config: StdoutConfig,
+        settings: SinkSettings,
+    ) -> anyhow::Result<Self> {
+        let style = match config.format {
+            Format::Json => Style::Json(Body::new(
+                config.layout.as_ref(),
+                config.de_dot,
+                settings.compat,
+            )?),
+            Format::Text => Style::Table { headed: false },
+        };
+        Ok(Self {
+            writer,
+            name,
+            style,
+        })
+    }
+
+    async fn write(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
+        let mut lines = Vec::with_capacity(batch.len() * 1024);
+        let rejected = match &mut self.style {
+            Style::Json(body) => encode(body, batch, &mut lines),
+            Style::Table { headed } => {
+                if !std::mem::replace(headed, true) {
+                    table::append_head(&mut lines);
+                }
+                batch
+                    .iter()
+                    .for_each(|event| table::append(event, &mut lines));
+                Vec::new()
+            }
+        };
+        let written = async {
+            self.writer.write_all(&lines).await?;
+            self.writer.flush().await
+        };
+        written.await.map_err(|error| {
+            SendError::transient(format!("cannot write to {}: {error}", self.name))
+        })?;
+        Ok(Receipt {
+            rejected,
+            ..Receipt::default()
+        })
+    }
+}
+
+impl<W: AsyncWrite + Unpin + Send> Sink for Lines<W> {
+    fn send<'a>(
+        &'a mut self,
+        batch: &'a [Arc<Event>],
+    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+        self.write(batch).boxed()
+    }
+}
+
+/// Appends every event as a line; returns those that cannot be written.
+pub(super) fn encode(body: &Body, batch: &[Arc<Event>], lines: &mut Vec<u8>) -> Vec<Rejection> {
+    let mut rejected = Vec::new();
+    for (index, event) in batch.iter().enumerate() {
+        let start = lines.len();
+        match body.append(event, lines) {
+            Ok(()) => lines.push(b'\n'),
+            Err(error) => {
+                lines.truncate(start);
+                rejected.push(Rejection {
+                    index,
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+    rejected
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::Compat;
+
+    const SETTINGS: SinkSettings = SinkSettings {
+        timeout: Duration::from_secs(1),
+        compat: Compat::Strict,
+    };
+
+    async fn written(config: StdoutConfig, batches: &[&[Arc<Event>]]) -> String {
+        let mut sink = Lines::to(Vec::new(), "test", config, SETTINGS).unwrap();
+        for batch in batches {
+            assert_eq!(sink.send(batch).await.unwrap(), Receipt::default());
+        }
+        String::from_utf8(sink.writer).unwrap()
+    }
+
+    fn event(message: &str) -> Arc<Event> {
+        let mut event = Event {
+            message: message.to_owned(),
+            kind: "Warning".into(),
+            reason: "BackOff".into(),
+            ..Event::default()
+        };
+        event.metadata.namespace = "shop".into();
+        event.involved_object.kind = "Pod".into();
+        event.involved_object.name = "web-0".into();
+        event.last_timestamp = crate::event::Time::parse("2024-05-01T10:00:00Z");
+        Arc::new(event)
+    }
+
+    #[tokio::test]
+    async fn every_event_is_a_line_of_json() {
+        let text = written(
+            StdoutConfig::default(),
+            &[&[event("a\nb"), event("c")], &[event("d")]],
+        )
+        .await;
+        let messages: Vec<String> = text
+            .lines()
+            .map(|line| serde_json::from_str::<Event>(line).unwrap().message)
+            .collect();
+        assert_eq!(messages, ["a\nb", "c", "d"]);
+    }
+
+    #[tokio::test]
+    async fn a_table_has_one_head_and_shows_hostile_text_for_what_it_is() {
+        let config = StdoutConfig {
+            format: Format::Text,
+            ..StdoutConfig::default()
+        };
+        let text = written(
+            config,
+            &[
+                &[event("Back-off")],
+                &[event("a\x1b[2J\r\nb\u{202e}\u{9b}é")],
+            ],
+        )
+        .await;
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].starts_with("LAST SEEN"));
+        let words: Vec<&str> = lines[1].split_whitespace().collect();
+        assert_eq!(
+            words,
+            [
+                "2024-05-01T10:00:00Z",
+                "shop",
+                "Warning",
+                "BackOff",
+                "Pod/web-0",
+                "Back-off"
+            ]
+        );
+        assert!(
+            lines[2].ends_with("a\\u{1b}[2J\\r\\nb\\u{202e}\\u{9b}é"),
+            "{}",
+            lines[2]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_closed_stream_is_tried_again() {
+        let (reader, writer) = tokio::io::duplex(64);
+        drop(reader);
+        let mut sink =
+            Lines::to(writer, "standard output", StdoutConfig::default(), SETTINGS).unwrap();
+        let error = sink.send(&[event("a")]).await.unwrap_err();
+        assert!(
+            error
+                .reason
+                .starts_with("cannot write to standard output: "),
+            "{error}"
+        );
+    }
+}

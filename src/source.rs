@@ -1,0 +1,359 @@
+//! The Source: watches Events and hands every version of every one of them on, from the API server's commit onward.
+//!
+//! It never leaves an open watch unread: the API server buffers without bound for whoever watches Events slowly. When
+//! nothing downstream takes more, the watch is closed, and resumed from the same version when there is room again.
+//!
+//! What it hands on twice: after an outage that the API server's history (five minutes) does not bridge, nothing; after
+//! a first list that was cut off, that list again. Documents have ids that make this harmless in OpenSearch.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::BackoffBuilder as _;
+use futures::StreamExt as _;
+use kube::Client;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::utils::{Backoff as StreamBackoff, ResetTimerBackoff};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use self::watcher::{Update, Versioned, WatchConfig, WatchError};
+use crate::batch::QueueSender;
+use crate::event::{Event, Time};
+use crate::health::WatchHealth;
+use crate::metrics::SourceMetrics;
+
+pub mod client;
+mod frames;
+pub mod watcher;
+
+/// Which Events to watch.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// One namespace, or all of them.
+    pub namespace: Option<String>,
+    /// Goes into every event.
+    pub cluster_name: String,
+    /// On a first start, events older than this are left out.
+    pub max_event_age: Duration,
+    /// Start after this version, rather than with the events that are there.
+    pub start: Option<String>,
+    /// How long the API server is asked to keep a watch open; see [`WatchConfig`].
+    pub watch_timeout: Duration,
+    /// See [`WatchConfig`].
+    pub watch_grace: Duration,
+}
+
+/// The watch of one namespace, or of all.
+pub struct Source {
+    client: Client,
+    config: SourceConfig,
+    metrics: SourceMetrics,
+    health: Arc<WatchHealth>,
+    queue: Arc<QueueSender>,
+    position: Position,
+}
+
+/// How far the Source is.
+#[derive(Debug, Clone, PartialEq)]
+struct Position {
+    /// Everything up to this version has been handed on. `None` until the first list is complete.
+    version: Option<String>,
+    /// A list is under way, whose events are in no order: the version stays until it is complete.
+    listing: bool,
+    /// Whether lists may be streamed: not where the last one had to be cut off, because pages can wait and it can't.
+    streaming_lists: bool,
+}
+
+/// How long an open watch goes unread while the queue is full. A hiccup is not worth a reconnect.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Objects a page of a list: a megabyte or so.
+const PAGE_SIZE: u32 = 1000;
+
+// === impl Source ===
+
+impl Source {
+    /// A source that hands on to `queue`.
+    pub fn new(
+        client: Client,
+        config: SourceConfig,
+        metrics: SourceMetrics,
+        health: Arc<WatchHealth>,
+        queue: Arc<QueueSender>,
+    ) -> Self {
+        let position = Position {
+            version: config.start.clone(),
+            listing: false,
+            streaming_lists: true,
+        };
+        Self {
+            client,
+            config,
+            metrics,
+            health,
+            queue,
+            position,
+        }
+    }
+
+    /// Watches until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        // Whatever is under way is dropped: what has not been handed on is read again at the next start.
+        shutdown.run_until_cancelled(self.watch_for_ever()).await;
+    }
+
+    async fn watch_for_ever(&mut self) {
+        loop {
+            let Some(event) = self.watch_until_full().await else {
+                continue;
+            };
+            // The watch is closed by now; wait for as long as it takes.
+            self.health.pause();
+            info!(
+                namespace = self.namespace(),
+                "receivers take no more events: the watch is closed until they do"
+            );
+            self.metrics
+                .restarts
+                .with_label_values(&["queue_full"])
+                .inc();
+            self.queue.push(Arc::clone(&event)).await;
+            if self.position.listing {
+                // Part of a list has been handed on, but which part is unknown.
+                self.position.listing = false;
+            } else {
+                self.position.move_to(event.resource_version());
+            }
+            self.health.resume();
+        }
+    }
+
+    /// Hands on events until the queue stays full, and returns the one that found no room.
+    async fn watch_until_full(&mut self) -> Option<Arc<Event>> {
+        let updates =
+            watcher::watcher::<Event>(self.client.clone(), self.watch_config()).backoff(backoff());
+        let mut updates = pin!(updates);
+        let mut outage = Outage::default();
+        while let Some(update) = updates.next().await {
+            if update.is_ok() {
+                self.health.heard();
+            }
+            let event = match update {
+                Ok(Update::Init(reason)) => {
+                    self.position.listing = true;
+                    self.metrics
+                        .lists
+                        .with_label_values(&[reason.as_str()])
+                        .inc();
+                    debug!(
+                        namespace = self.namespace(),
+                        reason = reason.as_str(),
+                        "listing events"
+                    );
+                    continue;
+                }
+                Ok(Update::InitDone(version)) => {
+                    debug!(namespace = self.namespace(), version, "listed");
+                    self.position = Position {
+                        version: Some(version),
+                        listing: false,
+                        streaming_lists: true,
+                    };
+                    self.connected(&mut outage);
+                    continue;
+                }
+                Ok(Update::Opened(version)) => {
+                    debug!(namespace = self.namespace(), version, "watching");
+                    self.connected(&mut outage);
+                    continue;
+                }
+                Ok(Update::Delete(version) | Update::Progress(version)) => {
+                    self.position.move_to(&version);
+                    continue;
+                }
+                Ok(Update::Malformed { cause, reason }) => {
+                    self.malformed(cause, &reason);
+                    continue;
+                }
+                Ok(Update::InitApply(event)) if self.is_too_old(&event) => {
+                    self.metrics.discarded();
+                    continue;
+                }
+                Ok(Update::InitApply(event) | Update::Apply(event)) => event,
+                Err(error) => {
+                    self.failed(&error, &mut outage);
+                    continue;
+                }
+            };
+            let Some(event) = self.accept(event) else {
+                continue;
+            };
+            if !self.queue.try_push(&event)
+                && timeout(PATIENCE, self.queue.push(Arc::clone(&event)))
+                    .await
+                    .is_err()
+            {
+                self.position.streaming_lists &= !self.position.listing;
+                return Some(event);
+            }
+            if !self.position.listing {
+                self.position.move_to(event.resource_version());
+            }
+        }
+        None
+    }
+
+    fn watch_config(&self) -> WatchConfig {
+        let path = match &self.config.namespace {
+            None => "/api/v1/events".to_owned(),
+            Some(namespace) => format!("/api/v1/namespaces/{namespace}/events"),
+        };
+        WatchConfig {
+            path,
+            start: self.position.version.clone(),
+            streaming_lists: self.position.streaming_lists,
+            watch_timeout: self.config.watch_timeout,
+            grace: self.config.watch_grace,
+            page_size: PAGE_SIZE,
+        }
+    }
+
+    /// On a first start what is older than people care for is left out. After that a gap is filled whatever its age.
+    fn is_too_old(&self, event: &Event) -> bool {
+        self.position.version.is_none()
+            && event.occurred().age(Time::now()) > self.config.max_event_age
+    }
+
+    /// Counts an event, and completes it. `None` for one that nothing can be done with.
+    fn accept(&mut self, mut event: Event) -> Option<Arc<Event>> {
+        if event.metadata.uid.is_empty() || event.metadata.resource_version.is_empty() {
+            self.malformed(
+                "no_identity",
+                &format!("the event {} has no uid or no resourceVersion", event.key()),
+            );
+            return None;
+        }
+        self.metrics.received(&event);
+        if event.cluster_name.is_empty() {
+            event.cluster_name.clone_from(&self.config.cluster_name);
+        }
+        Some(Arc::new(event))
+    }
+
+    fn connected(&mut self, outage: &mut Outage) {
+        self.health.listed();
+        if let Some(attempts) = outage.over() {
+            info!(
+                namespace = self.namespace(),
+                attempts, "the API server is back"
+            );
+        }
+    }
+
+    fn failed(&mut self, error: &WatchError, outage: &mut Outage) {
+        self.metrics.failed(error.cause());
+        let text = crate::telemetry::chain(error);
+        // Once per failure: repetitions say nothing new.
+        if outage.is_news(&text) {
+            warn!(
+                namespace = self.namespace(),
+                error = text,
+                "the watch failed; trying again until it works"
+            );
+        }
+    }
+
+    fn malformed(&mut self, cause: &'static str, reason: &str) {
+        let counter = self.metrics.malformed.with_label_values(&[cause]);
+        if counter.get() == 0 {
+            warn!(
+                namespace = self.namespace(),
+                cause,
+                error = reason,
+                "skipped a frame of the watch that cannot be read"
+            );
+        }
+        counter.inc();
+    }
+
+    fn namespace(&self) -> &str {
+        self.config.namespace.as_deref().unwrap_or("")
+    }
+}
+
+// === impl Position ===
+
+impl Position {
+    fn move_to(&mut self, version: &str) {
+        let known = self.version.get_or_insert_default();
+        known.clear();
+        known.push_str(version);
+    }
+}
+
+// === impl Event ===
+
+impl Versioned for Event {
+    fn resource_version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+}
+
+/// Failures since the last success.
+#[derive(Debug, Default)]
+pub(crate) struct Outage {
+    attempts: u64,
+    told: Option<String>,
+}
+
+impl Outage {
+    /// Counts a failure, and says whether it differs from the one before.
+    pub(crate) fn is_news(&mut self, failure: &str) -> bool {
+        self.attempts += 1;
+        let news = self.told.as_deref() != Some(failure);
+        if news {
+            self.told = Some(failure.to_owned());
+        }
+        news
+    }
+
+    /// Ends it, and says after how many failures; `None` if there was none.
+    pub(crate) fn over(&mut self) -> Option<u64> {
+        let attempts = std::mem::take(self).attempts;
+        (attempts > 0).then_some(attempts)
+    }
+}
+
+/// Waits between failed connections: up to 30 s, at random, and from the start again after a healthy minute.
+fn backoff() -> impl StreamBackoff {
+    struct Connections(backon::ExponentialBackoff);
+
+    impl Connections {
+        fn start() -> Self {
+            let waits = backon::ExponentialBuilder::new()
+                .with_min_delay(Duration::from_millis(100))
+                .with_max_delay(Duration::from_secs(30))
+                .with_jitter()
+                .without_max_times();
+            Self(waits.build())
+        }
+    }
+
+    impl Iterator for Connections {
+        type Item = Duration;
+
+        fn next(&mut self) -> Option<Duration> {
+            self.0.next()
+        }
+    }
+
+    impl StreamBackoff for Connections {
+        fn reset(&mut self) {
+            *self = Self::start();
+        }
+    }
+
+    ResetTimerBackoff::new(Connections::start(), Duration::from_secs(60))
+}

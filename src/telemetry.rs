@@ -1,0 +1,89 @@
+//! Logs: one JSON object a line on standard error, or coloured lines for people.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+/// How logs are written, under the incumbent's name `logFormat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// The least severe level that is logged, under the incumbent's name `logLevel`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Everything, of libraries too.
+    Trace,
+    /// What only helps whoever looks for a fault.
+    Debug,
+    /// What an operator may want to know.
+    #[default]
+    Info,
+    /// What needs attention.
+    #[serde(alias = "warning")]
+    Warn,
+    /// What failed for good. `fatal` and `panic`, which the incumbent has, mean the same.
+    #[serde(alias = "fatal", alias = "panic")]
+    Error,
+    /// Nothing.
+    Disabled,
+}
+
+/// Installs the subscriber. Later calls do nothing.
+pub fn init(level: LogLevel, format: Option<LogFormat>) {
+    let format = format.unwrap_or(if std::io::stderr().is_terminal() {
+        LogFormat::Pretty
+    } else {
+        LogFormat::Json
+    });
+    let ours = env!("CARGO_CRATE_NAME");
+    let filter = match level {
+        LogLevel::Trace => "trace".to_owned(),
+        // Libraries log request headers at debug, and failures that we handle at warn.
+        LogLevel::Debug => format!("error,{ours}=debug"),
+        LogLevel::Info => format!("error,{ours}=info"),
+        LogLevel::Warn => format!("error,{ours}=warn"),
+        LogLevel::Error => "error".to_owned(),
+        LogLevel::Disabled => "off".to_owned(),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(EnvFilter::new(filter));
+    // It fails if a subscriber is installed already, as in tests: then that one serves.
+    let _ = match format {
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init(),
+        LogFormat::Pretty => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .try_init(),
+    };
+}
+
+/// An error with its causes, as one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some libraries repeat the cause in their own words.
+        if !text.contains(&said) {
+            let _ = write!(text, ": {said}");
+        }
+        cause = error.source();
+    }
+    text
+}

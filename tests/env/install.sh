@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Builds and installs every server that the tests and the demo start, so that nothing has to wait for that later. Once: a
+# quarter of an hour, most of it the build of Kubernetes; afterwards a second.
+# usage: install.sh
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+"$here/require.sh" kubernetes opensearch rust
+"$here/opensearch/install.sh"
+SECURE=1 "$here/opensearch/install.sh"
+"$here/kubernetes/build.sh"

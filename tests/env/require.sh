@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Checks that this machine has what the parts named need, all of it at once. As root on Debian or Ubuntu what is missing is
+# installed; otherwise one line says what is missing and how to get it.
+# usage: require.sh kubernetes|node|opensearch|python|rust ...
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+packages=() # missing, and Debian has it
+others=()   # missing, and has to be got elsewhere
+need() { # COMMAND PACKAGE
+  if ! command -v "$1" >/dev/null && [[ " ${packages[*]} " != *" $2 "* ]]; then packages+=("$2"); fi
+}
+check() {
+  packages=()
+  others=()
+  local part go
+  [ "$(uname -s)" = Linux ] || others+=("Linux (this is $(uname -s))")
+  for part in "$@"; do
+    need curl curl
+    need flock util-linux
+    need ss iproute2
+    case $part in
+      kubernetes)
+        need openssl openssl
+        go=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null || true)
+        if [ "$(printf '%s\n' "go$GO_MINIMUM" "$go" | sort -V | head -1)" != "go$GO_MINIMUM" ]; then
+          others+=("Go $GO_MINIMUM or newer (go.dev/dl)")
+        fi
+        ;;
+      node)
+        need containerd containerd
+        need runc runc
+        need iptables iptables
+        need nsenter util-linux
+        need python3 python3
+        [ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins)
+        ;;
+      opensearch)
+        need openssl openssl
+        need mvn maven
+        [ -n "$(jdk 17)" ] || packages+=(openjdk-17-jdk-headless)
+        ;;
+      python) need python3 python3 ;; # as the demo does
+      rust)
+        need cc gcc
+        command -v cargo >/dev/null || others+=("Rust (rustup.rs)")
+        ;;
+      *) die "unknown part $part" ;;
+    esac
+  done
+}
+
+check "$@"
+if [ ${#packages[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  say "installing ${packages[*]}"
+  log=$(mktemp)
+  if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}"; } >"$log" 2>&1 </dev/null; then
+    tail -n 5 "$log" >&2
+  fi
+  rm -f "$log"
+  check "$@"
+fi
+if [ ${#packages[@]} -gt 0 ]; then others+=("Debian's or your system's packages ${packages[*]}"); fi
+if [ ${#others[@]} -gt 0 ]; then
+  list=$(printf '; %s' "${others[@]}")
+  die "missing here: ${list:2}. (Or point at servers of your own: \`make demo KUBECONFIG=… OPENSEARCH_URL=…\` needs only Rust, curl, kubectl and python3.)"
+fi
