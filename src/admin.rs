@@ -36,7 +36,7 @@ struct Shared {
 const MAX_CONNECTIONS: usize = 64;
 /// How long a request's head may take, and how long a connection may last.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+const CONNECTION_TIMEOUT: Duration = Duration::from_mins(2);
 const MAX_HEAD: usize = 16 << 10;
 
 // === impl Admin ===

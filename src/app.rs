@@ -56,7 +56,7 @@ pub struct PartEnded(#[source] Option<tokio::task::JoinError>);
 /// The queue between source and router: a page of a list, or a burst.
 const SOURCE_QUEUE_BYTES: usize = 2 << 20;
 /// How long a watch is kept open, at least; at most half as long again.
-const WATCH_TIMEOUT: Duration = Duration::from_secs(120);
+const WATCH_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long past that its connection counts as alive.
 const WATCH_GRACE: Duration = Duration::from_secs(10);
 

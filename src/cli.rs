@@ -188,7 +188,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
     let metrics = Arc::new(Metrics::new(config.metrics_name_prefix.as_deref())?);
     let cluster = client::config(args.kubeconfig.as_deref()).await?;
-    let client = client::connect(cluster, metrics.api())?;
+    let client = client::connect(&cluster, metrics.api())?;
     let app = App::build(config, &path, &client, &metrics)?;
     let admin = Admin::bind(&args.metrics_address, metrics, &app.health).await?;
     info!(version = crate::VERSION, revision = crate::REVISION, config = path, metrics = %admin.address()?, "starting");

@@ -205,7 +205,7 @@ struct RetryFile {
 }
 
 /// What the API server keeps Events for.
-const MAX_EVENT_AGE: Duration = Duration::from_secs(3600);
+const MAX_EVENT_AGE: Duration = Duration::from_hours(1);
 const QUEUE_BYTES: usize = 8 << 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
 

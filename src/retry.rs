@@ -21,7 +21,7 @@ pub struct Backoff {
 }
 
 /// The longest that a server's `Retry-After` is obeyed.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 
 // === impl Backoff ===
 

@@ -111,11 +111,11 @@ impl SinkConfig {
     pub fn build(self, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
         Ok(match self {
             Self::OpenSearch(config, dialect) => {
-                Box::new(opensearch::OpenSearch::new(*config, dialect, settings)?)
+                Box::new(opensearch::OpenSearch::new(&config, dialect, settings)?)
             }
-            Self::Stdout(config) => Box::new(stdout::Stdout::new(config, settings)?),
+            Self::Stdout(config) => Box::new(stdout::Stdout::new(&config, settings)?),
             Self::File(config) => file::build(&config, settings)?,
-            Self::Webhook(config) => Box::new(webhook::Webhook::new(*config, settings)?),
+            Self::Webhook(config) => Box::new(webhook::Webhook::new(&config, settings)?),
         })
     }
 

@@ -355,5 +355,5 @@ fn backoff() -> impl StreamBackoff {
         }
     }
 
-    ResetTimerBackoff::new(Connections::start(), Duration::from_secs(60))
+    ResetTimerBackoff::new(Connections::start(), Duration::from_mins(1))
 }

@@ -94,16 +94,8 @@ fn parse(text: &str) -> Result<Vec<Part>, String> {
             Some(action) => (before.trim_end(), action),
             None => (before, action),
         };
-        let action = match action.strip_suffix(" -") {
-            Some(action) => {
-                trim = true;
-                action
-            }
-            None => {
-                trim = false;
-                action
-            }
-        };
+        trim = action.ends_with(" -");
+        let action = action.strip_suffix(" -").unwrap_or(action);
         if !before.is_empty() {
             parts.push(Part::Text(before.to_owned()));
         }
@@ -124,7 +116,7 @@ fn field(action: &str) -> Result<Field, String> {
     let plain = |name: &&str| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
-    let Some(names) = names.filter(|names| names.iter().all(|name| plain(name))) else {
+    let Some(names) = names.filter(|names| names.iter().all(plain)) else {
         return Err(format!(
             "template: `{{{{ {action} }}}}` is not supported, only fields are, as in `{{{{ .InvolvedObject.Name }}}}`"
         ));

@@ -61,7 +61,7 @@ async fn deliver(names: &str, answers: Vec<Answer>) -> Run {
     };
     let retry = RetryLimits {
         initial: Duration::from_secs(1),
-        max: Duration::from_secs(60),
+        max: Duration::from_mins(1),
     };
     let letter = DeadLetter::new(
         "test",

@@ -6,6 +6,8 @@
 //! it, and written anew for Rust with everything spelt out. Only whether a text matches is asked, so groups capture
 //! nothing, and lazy is as good as greedy.
 
+use std::fmt::Write as _;
+
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 use thiserror::Error;
@@ -136,7 +138,6 @@ fn compile(source: &str) -> Result<Regex, PatternError> {
 
 /// Go's flags. `U` swaps greedy and lazy, which no match depends on.
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 struct Flags {
     fold_case: bool,
     multi_line: bool,
@@ -478,15 +479,12 @@ impl<'s> Translator<'s> {
         }
         let invalid = |text: &str| PatternError::InvalidClass(text.to_owned());
         let after = &self.rest[2..];
-        let (name, length) = match after.strip_prefix('{') {
-            Some(named) => {
-                let (name, _) = named.split_once('}').ok_or_else(|| invalid(self.rest))?;
-                (name, 2 + 1 + name.len() + 1)
-            }
-            None => {
-                let c = after.chars().next().ok_or_else(|| invalid(self.rest))?;
-                (&after[..c.len_utf8()], 2 + c.len_utf8())
-            }
+        let (name, length) = if let Some(named) = after.strip_prefix('{') {
+            let (name, _) = named.split_once('}').ok_or_else(|| invalid(self.rest))?;
+            (name, 2 + 1 + name.len() + 1)
+        } else {
+            let c = after.chars().next().ok_or_else(|| invalid(self.rest))?;
+            (&after[..c.len_utf8()], 2 + c.len_utf8())
         };
         let text = &self.rest[..length];
         let (name, negated) = match name.strip_prefix('^') {
@@ -526,16 +524,14 @@ impl<'s> Translator<'s> {
                     1 + digits,
                 )
             }
-            'x' => match before[2..].strip_prefix('{') {
-                Some(braced) => {
-                    let (digits, _) = braced.split_once('}').ok_or_else(invalid)?;
-                    (hex(digits).ok_or_else(invalid)?, 2 + 1 + digits.len() + 1)
-                }
-                None => {
-                    let digits = before.get(2..4).ok_or_else(invalid)?;
-                    (hex(digits).ok_or_else(invalid)?, 4)
-                }
-            },
+            'x' if before[2..].starts_with('{') => {
+                let (digits, _) = before[3..].split_once('}').ok_or_else(invalid)?;
+                (hex(digits).ok_or_else(invalid)?, 2 + 1 + digits.len() + 1)
+            }
+            'x' => {
+                let digits = before.get(2..4).ok_or_else(invalid)?;
+                (hex(digits).ok_or_else(invalid)?, 4)
+            }
             'a' => (7, 2),
             'f' => (12, 2),
             'n' => (10, 2),
@@ -732,18 +728,14 @@ fn class_rust(class: &ClassUnicode) -> String {
         // Matches nothing.
         return "[^\\x{0}-\\x{10FFFF}]".to_owned();
     }
-    let ranges: String = class
-        .ranges()
-        .iter()
-        .map(|range| {
-            format!(
-                "\\x{{{:x}}}-\\x{{{:x}}}",
-                u32::from(range.start()),
-                u32::from(range.end())
-            )
-        })
-        .collect();
-    format!("(?-i:[{ranges}])")
+    let mut rust = "(?-i:[".to_owned();
+    for range in class.ranges() {
+        let (low, high) = (u32::from(range.start()), u32::from(range.end()));
+        // Writing to a string does not fail.
+        let _ = write!(rust, "\\x{{{low:x}}}-\\x{{{high:x}}}");
+    }
+    rust.push_str("])");
+    rust
 }
 
 fn excerpt(text: &str, chars: usize) -> String {

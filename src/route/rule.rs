@@ -62,10 +62,7 @@ pub(super) struct Rule {
 #[derive(Debug)]
 enum Test {
     /// The text behind `of` matches.
-    Text {
-        of: Of,
-        pattern: Pattern,
-    },
+    Text { of: Of, pattern: Pattern },
     /// The map behind `of` has the key, and its value matches.
     Entry {
         of: Map,

@@ -63,12 +63,12 @@ pub fn build(config: &FileConfig, settings: SinkSettings) -> anyhow::Result<Box<
     };
     match config.path.value.as_str() {
         "" => return Err(config.path.problem("a file receiver needs a `path`").into()),
-        "/dev/stdout" => return Ok(Box::new(Stdout::new(stream, settings)?)),
+        "/dev/stdout" => return Ok(Box::new(Stdout::new(&stream, settings)?)),
         "/dev/stderr" => {
             return Ok(Box::new(Lines::to(
                 tokio::io::stderr(),
                 "standard error",
-                stream,
+                &stream,
                 settings,
             )?));
         }

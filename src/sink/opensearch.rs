@@ -238,7 +238,7 @@ fn parse_host(text: &str) -> Result<Url, String> {
 impl OpenSearch {
     /// Makes the sink. Reads certificate files, connects nowhere.
     pub fn new(
-        config: OpenSearchConfig,
+        config: &OpenSearchConfig,
         dialect: Dialect,
         settings: SinkSettings,
     ) -> anyhow::Result<Self> {
@@ -248,7 +248,7 @@ impl OpenSearch {
         let tls = config.tls.load()?;
         let mut hosts = Vec::new();
         for url in config.urls(dialect)? {
-            hosts.push(Host::new(url, &config, &tls, settings.timeout)?);
+            hosts.push(Host::new(url, config, &tls, settings.timeout)?);
         }
         let seconds = (settings.timeout / 2).as_secs().max(1);
         // Small answers; and a server that lacks a shard says so before we stop waiting.
@@ -507,7 +507,7 @@ impl Host {
         match (&tls.identity, user) {
             (None, None) => {}
             (None, Some((user, password))) => {
-                builder = builder.auth(Credentials::Basic(user, password))
+                builder = builder.auth(Credentials::Basic(user, password));
             }
             (Some(identity), user) => {
                 let pem = [

@@ -57,7 +57,7 @@ pub type Stdout = Lines<tokio::io::Stdout>;
 
 impl Stdout {
     /// Makes the sink.
-    pub fn new(config: StdoutConfig, settings: SinkSettings) -> anyhow::Result<Self> {
+    pub fn new(config: &StdoutConfig, settings: SinkSettings) -> anyhow::Result<Self> {
         Self::to(tokio::io::stdout(), "standard output", config, settings)
     }
 }
@@ -67,7 +67,7 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
     pub fn to(
         writer: W,
         name: &'static str,
-        config: StdoutConfig,
+        config: &StdoutConfig,
         settings: SinkSettings,
     ) -> anyhow::Result<Self> {
         let style = match config.format {
@@ -93,9 +93,9 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
                 if !std::mem::replace(headed, true) {
                     table::append_head(&mut lines);
                 }
-                batch
-                    .iter()
-                    .for_each(|event| table::append(event, &mut lines));
+                for event in batch {
+                    table::append(event, &mut lines);
+                }
                 Vec::new()
             }
         };
@@ -154,7 +154,7 @@ mod tests {
     };
 
     async fn written(config: StdoutConfig, batches: &[&[Arc<Event>]]) -> String {
-        let mut sink = Lines::to(Vec::new(), "test", config, SETTINGS).unwrap();
+        let mut sink = Lines::to(Vec::new(), "test", &config, SETTINGS).unwrap();
         for batch in batches {
             assert_eq!(sink.send(batch).await.unwrap(), Receipt::default());
         }
@@ -229,8 +229,13 @@ mod tests {
     async fn a_closed_stream_is_tried_again() {
         let (reader, writer) = tokio::io::duplex(64);
         drop(reader);
-        let mut sink =
-            Lines::to(writer, "standard output", StdoutConfig::default(), SETTINGS).unwrap();
+        let mut sink = Lines::to(
+            writer,
+            "standard output",
+            &StdoutConfig::default(),
+            SETTINGS,
+        )
+        .unwrap();
         let error = sink.send(&[event("a")]).await.unwrap_err();
         assert!(
             error

@@ -93,7 +93,7 @@ impl fmt::Debug for WebhookConfig {
 
 impl Webhook {
     /// Makes the sink. Reads certificate files, connects nowhere.
-    pub fn new(config: WebhookConfig, settings: SinkSettings) -> anyhow::Result<Self> {
+    pub fn new(config: &WebhookConfig, settings: SinkSettings) -> anyhow::Result<Self> {
         let endpoint = Template::parse(&config.endpoint)?;
         match endpoint.literal() {
             Some("") => {

@@ -31,7 +31,7 @@ pub async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
 
 /// A client whose connections are given up when the other side is gone without a word, and that repeats nothing below
 /// the watcher's sight, as kube's own does.
-pub fn connect(config: Config, metrics: ApiMetrics) -> anyhow::Result<Client> {
+pub fn connect(config: &Config, metrics: ApiMetrics) -> anyhow::Result<Client> {
     if config.proxy_url.is_some() {
         bail!(
             "a proxy in front of the API server is not supported (proxy-url in the kubeconfig, or HTTPS_PROXY)"

@@ -124,7 +124,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A watch that ends sooner did not end because its time was over.
 const HEALTHY_AFTER: Duration = Duration::from_secs(2);
 /// The longest that a server's request to be left alone is obeyed.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(2);
 /// The first version whose API server refuses `sendInitialEvents` if it doesn't have it, rather than ignoring it.
 const STREAMING_LISTS_SINCE: u32 = 27;
 /// The page size that a list grows to when its pages are too slow for the server's memory of the version.
@@ -228,6 +228,8 @@ struct Strikes {
     closed: u32,
     /// Watches failed by the server, in a row.
     failed: u32,
+    /// Versions that had expired, in a row.
+    expired: u32,
     /// Streaming lists cut off, in a row.
     lists: u32,
 }
@@ -512,10 +514,7 @@ impl<K: Versioned> Machine<K> {
             Err(Failure {
                 error: WatchError::Refused { code: 410, .. },
                 ..
-            }) => {
-                self.relist(&version, InitReason::Expired);
-                Ok(None)
-            }
+            }) => self.expired(&version),
             Err(failure) => Err(self.failed(failure)),
         }
     }
@@ -543,7 +542,7 @@ impl<K: Versioned> Machine<K> {
                 self.state = State::Watching { version, watch };
                 Ok(Some(Update::Malformed { cause, reason }))
             }
-            Ok(Some(Frame::Error(status))) => self.watch_failed(version, &status),
+            Ok(Some(Frame::Error(status))) => self.watch_failed(&version, &status),
             Ok(None) => {
                 let early = watch.opened.elapsed() < HEALTHY_AFTER;
                 self.state = State::Idle {
@@ -574,21 +573,20 @@ impl<K: Versioned> Machine<K> {
 
     fn watch_failed(
         &mut self,
-        version: String,
+        version: &str,
         status: &Status,
     ) -> Result<Option<Update<K>>, WatchError> {
         if status.code == 410 {
-            self.relist(&version, InitReason::Expired);
-            return Ok(None);
+            return self.expired(version);
         }
         // "etcd event received with PrevKv=nil" is a 500 that stays as long as we ask for this version.
         self.strikes.failed += 1;
         self.state = State::Idle {
-            version: version.clone(),
+            version: version.to_owned(),
             verify: false,
         };
         if self.strikes.failed >= 2 {
-            self.relist(&version, InitReason::Failing);
+            self.relist(version, InitReason::Failing);
         }
         let asked = status
             .details
@@ -596,6 +594,19 @@ impl<K: Versioned> Machine<K> {
             .map_or(0, |details| details.retry_after_seconds);
         self.obey(Duration::from_secs(asked.into()));
         Err(refused(status))
+    }
+
+    /// The server no longer has `version`. Normal, and no error, unless it happens again right after a list.
+    fn expired(&mut self, version: &str) -> Result<Option<Update<K>>, WatchError> {
+        self.relist(version, InitReason::Expired);
+        self.strikes.expired += 1;
+        if self.strikes.expired >= 2 {
+            return Err(WatchError::Refused {
+                code: 410,
+                message: "the version of its own list has expired".to_owned(),
+            });
+        }
+        Ok(None)
     }
 
     /// The watch has moved on to `version`: nothing speaks against it.

@@ -246,7 +246,7 @@ impl<'a> NodeDeserializer<'a> {
         self.locate(visitor.visit_map(Entries {
             parent: &self,
             fields,
-            entries: entries.iter(),
+            rest: entries.iter(),
             value: None,
         }))
     }
@@ -426,7 +426,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
 struct Entries<'p, 'a> {
     parent: &'p NodeDeserializer<'a>,
     fields: Option<&'static [&'static str]>,
-    entries: std::slice::Iter<'a, Entry>,
+    rest: std::slice::Iter<'a, Entry>,
     value: Option<&'a Entry>,
 }
 
@@ -452,7 +452,7 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Error> {
-        while let Some(entry) = self.entries.next() {
+        while let Some(entry) = self.rest.next() {
             if let Some(fields) = self
                 .fields
                 .filter(|fields| !fields.contains(&entry.key.as_str()))

@@ -5,7 +5,7 @@ use crate::sink::testing::{Answer, Server};
 fn sink_from(text: &str) -> anyhow::Result<OpenSearch> {
     let config: OpenSearchConfig = crate::yaml::parse(text, &|_| None)?.value;
     OpenSearch::new(
-        config,
+        &config,
         Dialect::OpenSearch,
         SinkSettings {
             timeout: Duration::from_secs(2),

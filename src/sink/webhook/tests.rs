@@ -12,7 +12,7 @@ fn sink(server: &Server, more: &str) -> anyhow::Result<Webhook> {
 fn sink_from(text: &str) -> anyhow::Result<Webhook> {
     let config: WebhookConfig = crate::yaml::parse(text, &|_| None)?.value;
     Webhook::new(
-        config,
+        &config,
         SinkSettings {
             timeout: Duration::from_secs(2),
             compat: Compat::Strict,

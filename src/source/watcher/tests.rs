@@ -81,7 +81,7 @@ impl Server {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let metrics = crate::metrics::Metrics::new(None).unwrap();
         let client =
-            crate::source::client::connect(kube::Config::new(url.parse().unwrap()), metrics.api())
+            crate::source::client::connect(&kube::Config::new(url.parse().unwrap()), metrics.api())
                 .unwrap();
         Self { client, requests }
     }
@@ -600,10 +600,13 @@ async fn nothing_the_server_does_makes_a_busy_loop() {
     let closed = (0..1000).map(|_| Reply::Frames(vec![], Then::Close));
     let refused = (0..1000).map(|_| status(500, "no"));
     let expired = (0..1000).map(|_| Reply::Frames(vec![failure(410, "Expired")], Then::Close));
+    // A server that lists, and then no longer has the version of its own list.
+    let forgetful = (0..500).flat_map(|_| [page(20, [], ""), status(410, "Gone")]);
     for replies in [
         closed.collect::<Vec<_>>(),
         refused.collect(),
         expired.collect(),
+        forgetful.collect(),
     ] {
         let server = Server::start(replies).await;
         let backoff = super::super::backoff();
