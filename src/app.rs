@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use kube::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use crate::route::Route;
 use crate::router::{Outlet, Router};
 use crate::sink::SinkSettings;
 use crate::source::{Source, SourceConfig};
+use crate::yaml::Problem;
 
 /// Everything behind the source, built and not started.
 pub struct Pipeline {
@@ -94,9 +95,8 @@ impl Pipeline {
         let (mut outlets, mut receivers, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for config in config.receivers {
             let name = config.name.clone();
-            let built = build_receiver(config, &metrics);
             let (outlet, receiver) =
-                built.with_context(|| format!("{path}: the receiver `{name}`"))?;
+                build_receiver(config, &metrics).map_err(|error| in_file(error, path, &name))?;
             held.push(Held {
                 receiver: name,
                 queue: outlet.queue.probe(),
@@ -134,6 +134,18 @@ impl Pipeline {
             ended.map_err(|error| PartEnded(Some(error)))?;
         }
         Ok(account)
+    }
+}
+
+/// Where the error is: in a place of the file, or in a receiver of it.
+fn in_file(error: anyhow::Error, path: &str, receiver: &str) -> anyhow::Error {
+    match error.downcast::<Problem>() {
+        Ok(problem) => ConfigError::Invalid {
+            path: path.to_owned(),
+            problem,
+        }
+        .into(),
+        Err(error) => error.context(format!("{path}: the receiver `{receiver}`")),
     }
 }
 

@@ -16,7 +16,7 @@ use self::input::EventReader;
 use crate::admin::Admin;
 use crate::app::{App, Pipeline};
 use crate::config::{Config, ConfigError, Loaded};
-use crate::event::{Document, DocumentOptions, Event};
+use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::route::Route;
 use crate::shutdown::Signals;

@@ -16,6 +16,7 @@ use crate::receiver::{OnFull, RETRY_DEFAULTS};
 use crate::retry::RetryLimits;
 use crate::route::RouteConfig;
 use crate::sink::SinkConfig;
+use crate::sink::body::is_empty;
 use crate::sink::file::FileConfig;
 use crate::sink::opensearch::{Dialect, OpenSearchConfig};
 use crate::sink::stdout::StdoutConfig;
@@ -275,7 +276,7 @@ impl File {
         }
         let mut receivers: Vec<ReceiverConfig> = Vec::new();
         for receiver in self.receivers {
-            let receiver = receiver.check()?;
+            let receiver = receiver.check(warnings)?;
             if let Some(first) = receivers.iter().find(|other| other.name == receiver.name) {
                 let line = first.location.position.line;
                 let message = format!(
@@ -344,7 +345,7 @@ fn check_prefix(prefix: &Located<String>) -> Result<(), Problem> {
 // === impl ReceiverFile ===
 
 impl ReceiverFile {
-    fn check(self) -> Result<ReceiverConfig, Problem> {
+    fn check(self, warnings: &mut Vec<Problem>) -> Result<ReceiverConfig, Problem> {
         if self.name.value.is_empty() {
             return Err(self.name.problem("a receiver has no `name`"));
         }
@@ -382,6 +383,13 @@ impl ReceiverFile {
                 ),
             ],
         )?;
+        if let (Some(layout), _) = sink.body()
+            && is_empty(layout)
+        {
+            warnings.push(
+                layout.problem("an empty layout counts as none: documents are written whole"),
+            );
+        }
         let defaults = sink.batch_defaults();
         let batch = BatchLimits {
             max_events: positive(batch_file.max_events.as_ref())?.unwrap_or(defaults.max_events),

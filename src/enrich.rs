@@ -13,7 +13,10 @@ pub struct Enricher;
 
 impl Enricher {
     /// Completes one event. Never delays it for long, and never loses it.
-    #[expect(clippy::unused_async, reason = "lookups will wait for the API server here")]
+    #[expect(
+        clippy::unused_async,
+        reason = "lookups will wait for the API server here"
+    )]
     pub async fn enrich(&mut self, event: Arc<Event>) -> Arc<Event> {
         event
     }

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::batch::BatchLimits;
 use crate::event::{Compat, Event};
+use crate::yaml::{Located, Value};
 
 pub mod body;
 pub mod file;
@@ -117,6 +118,16 @@ impl SinkConfig {
             Self::File(config) => file::build(&config, settings)?,
             Self::Webhook(config) => Box::new(webhook::Webhook::new(&config, settings)?),
         })
+    }
+
+    /// The layout, if there is one, and whether keys lose their dots: what is written, wherever it goes.
+    pub fn body(&self) -> (Option<&Located<Value>>, bool) {
+        match self {
+            Self::OpenSearch(config, _) => (config.layout.as_ref(), config.de_dot),
+            Self::Stdout(config) => (config.layout.as_ref(), config.de_dot),
+            Self::File(config) => (config.layout.as_ref(), config.de_dot),
+            Self::Webhook(config) => (config.layout.as_ref(), config.de_dot),
+        }
     }
 
     /// How a receiver with this sink batches unless told otherwise.

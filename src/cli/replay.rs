@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::input::EventReader;
 use super::{
-    Config, Document, DocumentOptions, Event, FAILURE, Metrics, Pipeline, ReplayArgs, compile,
-    complain, say,
+    Config, ConfigError, Event, FAILURE, Metrics, Pipeline, ReplayArgs, compile, complain, say,
 };
+use crate::sink::body::Body;
 use crate::telemetry;
 
 /// Sends the events and waits until every one is settled. Fails if any was rejected.
@@ -31,10 +33,19 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     });
 
     if args.dry_run {
+        let receivers = config.receivers.iter().map(|receiver| {
+            let (layout, de_dot) = receiver.sink.body();
+            let body = Body::new(layout, de_dot, receiver.compat);
+            body.map(|body| (receiver.name.as_str(), body))
+        });
+        let receivers = receivers
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|problem| ConfigError::Invalid { path, problem })?;
         for event in events {
             let event = event?;
             for at in route.resolve(&event).receivers {
-                print_dry(&event, &config.receivers[at.0])?;
+                let (receiver, body) = &receivers[at.0];
+                print_dry(&event, receiver, body)?;
             }
         }
         return Ok(ExitCode::SUCCESS);
@@ -69,18 +80,24 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn print_dry(event: &Event, receiver: &crate::config::ReceiverConfig) -> anyhow::Result<()> {
-    let document = Document {
-        event,
-        options: DocumentOptions {
-            compat: receiver.compat,
-            de_dot: false,
-        },
+fn print_dry(event: &Event, receiver: &str, body: &Body) -> anyhow::Result<()> {
+    let mut document = Vec::new();
+    body.append(event, &mut document)?;
+    let document: &RawValue = serde_json::from_slice(&document)?;
+    let line = DryLine {
+        event: event.key().to_string(),
+        receiver,
+        document,
     };
-    let key = event.key().to_string();
-    let line = serde_json::json!({"event": key, "receiver": receiver.name, "document": serde_json::to_value(document)?});
-    say(format_args!("{line}"));
+    say(format_args!("{}", serde_json::to_string(&line)?));
     Ok(())
+}
+
+#[derive(Serialize)]
+struct DryLine<'a> {
+    event: String,
+    receiver: &'a str,
+    document: &'a RawValue,
 }
 
 /// A bar for a person, nothing for a pipe.

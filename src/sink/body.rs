@@ -1,20 +1,8 @@
 //! What a receiver writes of an event: its document, or the receiver's layout.
 
-use serde::Deserialize;
-
 use crate::event::{Compat, Document, DocumentOptions, Event};
 use crate::template::{Layout, RenderError};
-use crate::yaml::Value;
-
-/// The settings of a sink that say what it writes, under the incumbent's names.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct BodyConfig {
-    /// Templates in place of the document.
-    pub layout: Option<Value>,
-    /// Writes `_` for `.` in the keys of labels and annotations.
-    pub de_dot: bool,
-}
+use crate::yaml::{Located, Value};
 
 /// Writes events as one receiver wants them.
 #[derive(Debug)]
@@ -29,24 +17,18 @@ impl Body {
     /// Compiles the layout, if there is one. An empty one counts as none: it is the default of a widespread chart, and
     /// would write `{}` for every event.
     pub fn new(
-        layout: Option<&Value>,
+        layout: Option<&Located<Value>>,
         de_dot: bool,
         compat: Compat,
     ) -> Result<Self, crate::yaml::Problem> {
-        let layout = match layout {
-            None | Some(Value::Null) => None,
-            Some(Value::Map(entries)) if entries.is_empty() => None,
-            Some(layout) => Some(Layout::compile(layout)?),
-        };
+        let layout = layout
+            .filter(|layout| !is_empty(layout))
+            .map(|layout| Layout::compile(layout))
+            .transpose()?;
         Ok(Self {
             layout,
             document: DocumentOptions { compat, de_dot },
         })
-    }
-
-    /// Whether it is the event's own document.
-    pub fn is_document(&self) -> bool {
-        self.layout.is_none()
     }
 
     /// Appends one JSON value, without a line end.
@@ -61,4 +43,9 @@ impl Body {
             Some(layout) => layout.append(event, self.document.de_dot, to),
         }
     }
+}
+
+/// Whether a layout is there and says nothing.
+pub fn is_empty(layout: &Value) -> bool {
+    matches!(layout, Value::Map(entries) if entries.is_empty())
 }

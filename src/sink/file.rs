@@ -33,7 +33,7 @@ pub struct FileConfig {
     /// How many files that were put aside are kept; 0 for all.
     pub maxbackups: usize,
     /// Templates in place of the document.
-    pub layout: Option<Value>,
+    pub layout: Option<Located<Value>>,
     /// Writes `_` for `.` in the keys of labels and annotations.
     #[serde(rename = "deDot")]
     pub de_dot: bool,

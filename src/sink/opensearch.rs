@@ -60,9 +60,9 @@ pub struct OpenSearchConfig {
     #[serde(rename = "type")]
     _document_type: String,
     /// Writes `_` for `.` in the keys of labels and annotations.
-    de_dot: bool,
+    pub de_dot: bool,
     /// Templates in place of the document.
-    layout: Option<Value>,
+    pub layout: Option<Located<Value>>,
     /// TLS of `https` hosts.
     tls: TlsConfig,
     /// Compresses requests.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::body::Body;
 use super::{Receipt, Rejection, SendError, Sink, SinkSettings};
 use crate::event::Event;
-use crate::yaml::Value;
+use crate::yaml::{Located, Value};
 
 mod table;
 
@@ -19,7 +19,7 @@ mod table;
 #[serde(default, rename_all = "camelCase")]
 pub struct StdoutConfig {
     /// Templates in place of the document.
-    pub layout: Option<Value>,
+    pub layout: Option<Located<Value>>,
     /// Writes `_` for `.` in the keys of labels and annotations.
     pub de_dot: bool,
     /// JSON lines, or a table.

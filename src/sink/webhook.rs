@@ -41,9 +41,9 @@ pub struct WebhookConfig {
     /// TLS of an `https` endpoint.
     tls: TlsConfig,
     /// Templates in place of the document.
-    layout: Option<Value>,
+    pub layout: Option<Located<Value>>,
     /// Writes `_` for `.` in the keys of labels and annotations.
-    de_dot: bool,
+    pub de_dot: bool,
 }
 
 /// How many events make one request.

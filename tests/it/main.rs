@@ -1,1 +1,16 @@
-//! Tests against the real thing: a kube-apiserver, an `OpenSearch`, and the program itself.
+//! Tests of the program itself against the real thing: a kube-apiserver and an OpenSearch, started by `tests/env`.
+//!
+//! One binary, so that the servers are started once. A test that needs a server fails where it can't be had.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and counts here are small"
+)]
+
+mod cli;
+mod end_to_end;
+mod examples;
+mod opensearch;
+mod support;

@@ -1,0 +1,336 @@
+//! Servers, the exporter as a process, and waiting for what has to happen.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use k8s_openapi::api::core::v1::{Event, Namespace};
+use kube::api::{ObjectMeta, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client};
+use serde_json::Value;
+
+pub const EXPORTER: &str = env!("CARGO_BIN_EXE_kubernetes-event-exporter");
+
+/// Runs a script of `tests/env` and returns what it exports.
+fn script(path: &str, args: &[&str], env: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/env")
+        .join(path);
+    let output = Command::new(script)
+        .args(args)
+        .env("OWNER_PID", std::process::id().to_string())
+        .envs(env.iter().copied())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{path} {args:?}: {errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let exports = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+    exports
+        .map(|(name, value)| (name.to_owned(), value.trim_matches(['"', '\'']).to_owned()))
+        .collect()
+}
+
+/// A Kubernetes API server with etcd.
+pub struct Cluster {
+    name: String,
+    pub kubeconfig: PathBuf,
+}
+
+impl Cluster {
+    /// The one that all tests share; each in a namespace of its own.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start("test-shared", &[]))
+    }
+
+    pub fn start(name: &str, env: &[(&str, &str)]) -> Self {
+        let env = [&[("COMPONENTS", "")], env].concat();
+        let exports = script("kubernetes/up.sh", &[name], &env);
+        Self {
+            name: name.to_owned(),
+            kubeconfig: exports["KUBECONFIG"].clone().into(),
+        }
+    }
+
+    /// `start`, `stop`, `kill`, `pause` or `resume` one of its parts.
+    pub fn control(&self, action: &str, component: &str) {
+        script("kubernetes/ctl.sh", &[&self.name, action, component], &[]);
+    }
+
+    pub async fn client(&self) -> Client {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let file = Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+            .await
+            .unwrap();
+        Client::try_from(config).unwrap()
+    }
+
+    /// Makes a namespace and returns the Events in it.
+    pub async fn namespace(&self, name: &str) -> Api<Event> {
+        let client = self.client().await;
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        Api::<Namespace>::all(client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+        Api::namespaced(client, name)
+    }
+}
+
+/// An OpenSearch node.
+pub struct OpenSearch {
+    name: String,
+    pub url: String,
+    pub certs: PathBuf,
+    pub http: reqwest::Client,
+}
+
+impl OpenSearch {
+    /// The one that all tests share; each with indices of its own.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<OpenSearch> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start("test-shared", &[], &[]))
+    }
+
+    pub fn start(name: &str, settings: &[&str], env: &[(&str, &str)]) -> Self {
+        let args = [&[name], settings].concat();
+        let exports = script("opensearch/up.sh", &args, env);
+        let certs = exports.get("OPENSEARCH_CERTS").cloned().unwrap_or_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .danger_accept_invalid_certs(true)
+            .no_proxy()
+            .build()
+            .unwrap();
+        Self {
+            name: name.to_owned(),
+            url: exports["OPENSEARCH_URL"].clone(),
+            certs: certs.into(),
+            http,
+        }
+    }
+
+    pub fn control(&self, action: &str) {
+        script("opensearch/ctl.sh", &[&self.name, action], &[]);
+    }
+
+    pub async fn call(&self, method: &str, path: &str, body: &str) -> Value {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self
+            .http
+            .request(method, format!("{}{path}", self.url))
+            .body(body.to_owned());
+        let request = request
+            .header("content-type", "application/json")
+            .basic_auth("admin", Some("admin-pw"));
+        let text = request.send().await.unwrap().text().await.unwrap();
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    }
+
+    /// Every document of an index by its id.
+    pub async fn documents(&self, index: &str) -> BTreeMap<String, Value> {
+        self.call("POST", &format!("/{index}/_refresh"), "").await;
+        let answer = self
+            .call(
+                "POST",
+                &format!("/{index}/_search"),
+                r#"{"size":10000,"query":{"match_all":{}}}"#,
+            )
+            .await;
+        let hits = answer["hits"]["hits"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let entry = |hit: &Value| {
+            (
+                hit["_id"].as_str().unwrap().to_owned(),
+                hit["_source"].clone(),
+            )
+        };
+        hits.iter().map(entry).collect()
+    }
+
+    pub async fn count(&self, index: &str) -> u64 {
+        self.call("POST", &format!("/{index}/_refresh"), "").await;
+        self.call("GET", &format!("/{index}/_count"), "").await["count"]
+            .as_u64()
+            .unwrap_or(0)
+    }
+}
+
+/// The program, running.
+pub struct Exporter {
+    child: Child,
+    pub metrics_url: String,
+    folder: tempfile::TempDir,
+}
+
+impl Exporter {
+    /// Starts it on a cluster; ready when it says so.
+    pub async fn start(kubeconfig: &Path, config: &str) -> Self {
+        let exporter = Self::spawn(kubeconfig, config);
+        eventually("the exporter is ready", async || {
+            exporter
+                .get("/readyz")
+                .await
+                .is_some_and(|(code, _)| code == 200)
+        })
+        .await;
+        exporter
+    }
+
+    pub fn spawn(kubeconfig: &Path, config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        fs::write(&file, config).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let out = |name: &str| Stdio::from(fs::File::create(folder.path().join(name)).unwrap());
+        let child = Command::new(EXPORTER)
+            .arg("-conf")
+            .arg(&file)
+            .arg(format!("-kubeconfig={}", kubeconfig.display()))
+            .args(["--metrics-address", &format!("127.0.0.1:{port}")])
+            .stdout(out("stdout"))
+            .stderr(out("stderr"))
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            metrics_url: format!("http://127.0.0.1:{port}"),
+            folder,
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let response = reqwest::get(format!("{}{path}", self.metrics_url))
+            .await
+            .ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    /// The value of a series.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let (_, text) = self.get("/metrics").await.unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in\n{text}"))
+            .parse()
+            .unwrap()
+    }
+
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stdout")).unwrap()
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stderr")).unwrap()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let killed = Command::new("kill")
+            .arg(signal)
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(killed.success());
+    }
+
+    /// Waits for its end; `None` if it was killed.
+    pub async fn ended(mut self) -> (Option<i32>, String) {
+        let mut status = None;
+        eventually("the exporter ends", async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        (status.unwrap().code(), self.log())
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `done`; fails after a minute.
+pub async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let end = tokio::time::Instant::now() + Duration::from_secs(60);
+    while !done().await {
+        assert!(
+            tokio::time::Instant::now() < end,
+            "waited in vain until {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Runs a command of the program in a folder of its own, with this configuration and this input.
+pub fn run(args: &[&str], config: &str, input: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.yaml"), config).unwrap();
+    let mut child = Command::new(EXPORTER)
+        .args(args)
+        .current_dir(folder.path())
+        .env_remove("KUBECONFIG")
+        .env("HOME", folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may have ended without reading.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// An Event as a recorder writes it.
+pub fn event(namespace: &str, name: &str, message: &str) -> Event {
+    let now: jiff::Timestamp = SystemTime::now().try_into().unwrap();
+    let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    serde_json::from_value(serde_json::json!({
+        "metadata": {"name": name, "namespace": namespace},
+        "involvedObject": {"kind": "Pod", "namespace": namespace, "name": "web-0", "apiVersion": "v1"},
+        "reason": "BackOff", "message": message, "type": "Warning", "count": 1,
+        "source": {"component": "kubelet", "host": "node-1"},
+        "firstTimestamp": now, "lastTimestamp": now
+    }))
+    .unwrap()
+}
+
+/// `count` events as JSON lines, with identities of their own.
+pub fn lines(prefix: &str, count: usize, message: &str) -> String {
+    (0..count).fold(String::new(), |mut lines, at| {
+        let mut event = event("shop", &format!("{prefix}-{at}"), message);
+        event.metadata.uid = Some(format!("{prefix}-uid-{at}"));
+        event.metadata.resource_version = Some((1000 + at).to_string());
+        lines.push_str(&serde_json::to_string(&event).unwrap());
+        lines.push('\n');
+        lines
+    })
+}
