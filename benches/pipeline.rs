@@ -1,2 +1,131 @@
-//! x
-fn main() {}
+//! What the steps cost that every event goes through: decode, route, document, bulk lines, layout.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use kubernetes_event_exporter::event::{Document, DocumentOptions, Event};
+use kubernetes_event_exporter::route::{Route, RouteConfig};
+use kubernetes_event_exporter::sink::opensearch::bulk::{Action, Operation};
+use kubernetes_event_exporter::source::frames::{Frame, decode};
+use kubernetes_event_exporter::template::Layout;
+use kubernetes_event_exporter::yaml::{self, Value};
+
+/// A real cluster's watch.
+fn frames() -> Vec<&'static [u8]> {
+    let text = include_str!("../tests/vectors/recorded/watch.jsonl");
+    text.lines()
+        .filter(|line| !line.contains("\"BOOKMARK\""))
+        .map(str::as_bytes)
+        .collect()
+}
+
+fn events() -> Vec<Arc<Event>> {
+    let events = frames()
+        .into_iter()
+        .filter_map(|line| match decode::<Event>(line) {
+            Frame::Applied(event) => Some(Arc::new(event)),
+            _ => None,
+        });
+    events.collect()
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str) -> T {
+    match yaml::parse(text, &|_| None) {
+        Ok(parsed) => parsed.value,
+        Err(problem) => unreachable!("{problem}"),
+    }
+}
+
+fn bench(criterion: &mut Criterion) {
+    let (frames, events) = (frames(), events());
+    let mut group = criterion.benchmark_group("per event");
+
+    group.throughput(Throughput::Elements(frames.len() as u64));
+    group.bench_function("decode a frame", |bencher| {
+        bencher.iter(|| {
+            frames
+                .iter()
+                .for_each(|line| drop(black_box(decode::<Event>(line))))
+        });
+    });
+
+    group.throughput(Throughput::Elements(events.len() as u64));
+    let rules: String = (0..100)
+        .map(|at| format!("- match: [{{namespace: \"^team-{at}-\", reason: \"Failed|BackOff\", type: Warning, receiver: r}}]\n"))
+        .collect();
+    let config: RouteConfig = parse(&format!("routes:\n{rules}"));
+    let Ok(route) = Route::compile(&config, &["r"], &mut Vec::new()) else {
+        unreachable!()
+    };
+    group.bench_function("route by 100 rules", |bencher| {
+        bencher.iter(|| {
+            events
+                .iter()
+                .for_each(|event| drop(black_box(route.resolve(event))))
+        });
+    });
+
+    let mut body = Vec::with_capacity(1 << 20);
+    group.bench_function("write a document", |bencher| {
+        bencher.iter(|| {
+            body.clear();
+            for event in &events {
+                let _ = Document {
+                    event,
+                    options: DocumentOptions::default(),
+                }
+                .append(&mut body);
+            }
+            black_box(body.len())
+        });
+    });
+
+    group.bench_function("write a bulk operation and its document", |bencher| {
+        bencher.iter_batched(
+            || Vec::with_capacity(1 << 20),
+            |mut body| {
+                for event in &events {
+                    let id = Some((
+                        event.metadata.uid.as_str(),
+                        event.metadata.resource_version.as_str(),
+                    ));
+                    let _ = Operation {
+                        action: Action::Create { id },
+                        index: "kube-events",
+                    }
+                    .append(&mut body);
+                    body.push(b'\n');
+                    let _ = Document {
+                        event,
+                        options: DocumentOptions::default(),
+                    }
+                    .append(&mut body);
+                    body.push(b'\n');
+                }
+                body
+            },
+            BatchSize::LargeInput,
+        );
+    });
+
+    let value: Value = parse(
+        "{a: \"{{ .Message }}\", b: \"{{ .Reason }}\", c: \"{{ .Type }}\", d: \"{{ .InvolvedObject.Kind }}/{{ .InvolvedObject.Name }}\",
+          e: \"{{ .Namespace }}\", f: \"{{ .LastTimestamp }}\", g: \"{{ .Count }}\", h: \"{{ .Source.Component }}\"}",
+    );
+    let Ok(layout) = Layout::compile(&value) else {
+        unreachable!()
+    };
+    group.bench_function("render a layout of 8 fields", |bencher| {
+        bencher.iter(|| {
+            body.clear();
+            events
+                .iter()
+                .for_each(|event| drop(black_box(layout.append(event, false, &mut body))));
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

@@ -233,6 +233,8 @@ impl App {
         let account = self.pipeline.spawn(&mut tasks);
 
         tokio::select! {
+            // In this order: told to stop, the sources end at once, and that is no failure.
+            biased;
             () = shutdown.cancelled() => {}
             // Nothing ends before it is told to. Whatever is left would do half the work.
             ended = tasks.join_next() => bail!(PartEnded(ended.and_then(Result::err))),

@@ -26,7 +26,7 @@ use crate::health::WatchHealth;
 use crate::metrics::SourceMetrics;
 
 pub mod client;
-mod frames;
+pub mod frames;
 pub mod watcher;
 
 /// Which Events to watch.

@@ -57,11 +57,6 @@ impl From<Flat> for Event {
     }
 }
 
-/// The rows know no environment.
-fn verbatim(name: &str) -> Option<String> {
-    Some(format!("${{{name}}}"))
-}
-
 fn recorded() -> BTreeMap<String, Event> {
     let files = [
         include_str!("../../tests/vectors/documents.jsonl"),
@@ -83,16 +78,20 @@ fn rows(files: [&'static str; 2]) -> Vec<String> {
         .flat_map(str::lines)
         .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
     {
-        match line.strip_prefix("- ") {
-            Some(first) => rows.push(format!("{first}\n")),
-            None => {
-                let row = rows.last_mut().unwrap();
-                row.push_str(line.strip_prefix("  ").unwrap());
-                row.push('\n');
-            }
+        if let Some(first) = line.strip_prefix("- ") {
+            rows.push(format!("{first}\n"));
+        } else {
+            let row = rows.last_mut().unwrap();
+            row.push_str(line.strip_prefix("  ").unwrap());
+            row.push('\n');
         }
     }
     rows
+}
+
+#[derive(Deserialize)]
+struct FlatEvent {
+    event: Flat,
 }
 
 #[derive(Deserialize)]
@@ -101,14 +100,10 @@ struct NamedEvent {
 }
 
 fn event(row: &str, recorded: &BTreeMap<String, Event>) -> Event {
-    if let Ok(named) = crate::yaml::parse::<NamedEvent>(row, &verbatim) {
+    if let Ok(named) = crate::yaml::parse::<NamedEvent>(row, &|name| Some(format!("${{{name}}}"))) {
         return recorded[&named.value.event].clone();
     }
-    #[derive(Deserialize)]
-    struct FlatEvent {
-        event: Flat,
-    }
-    crate::yaml::parse::<FlatEvent>(row, &verbatim)
+    crate::yaml::parse::<FlatEvent>(row, &|name| Some(format!("${{{name}}}")))
         .unwrap()
         .value
         .event
@@ -129,7 +124,9 @@ fn routes_deliver_as_the_incumbents_do() {
     ]);
     assert!(rows.len() > 80, "{}", rows.len());
     for text in rows {
-        let row: Row = crate::yaml::parse(&text, &verbatim).unwrap().value;
+        let row: Row = crate::yaml::parse(&text, &|name| Some(format!("${{{name}}}")))
+            .unwrap()
+            .value;
         let names = receivers(&row.route);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let route = Route::compile(&row.route, &names, &mut Vec::new()).unwrap();
@@ -172,7 +169,9 @@ fn rules_match_as_the_incumbents_do() {
     assert!(rows.len() > 150, "{}", rows.len());
     for text in rows {
         if text.contains("{pattern:") {
-            let row: Short = crate::yaml::parse(&text, &verbatim).unwrap().value;
+            let row: Short = crate::yaml::parse(&text, &|name| Some(format!("${{{name}}}")))
+                .unwrap()
+                .value;
             let rule = RuleConfig {
                 namespace: Located {
                     value: row.pattern,
@@ -190,7 +189,9 @@ fn rules_match_as_the_incumbents_do() {
                 "{text}"
             );
         } else {
-            let row: Row = crate::yaml::parse(&text, &verbatim).unwrap().value;
+            let row: Row = crate::yaml::parse(&text, &|name| Some(format!("${{{name}}}")))
+                .unwrap()
+                .value;
             let rule = Rule::compile(&row.rule, &mut Vec::new());
             assert_eq!(
                 rule.matches(&event(&text, &recorded)),

@@ -283,7 +283,7 @@ mod tests {
             r#"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old","reason":"Expired"}}"#,
         ) {
             Frame::Error(status) => {
-                assert_eq!((status.code, status.message.as_str()), (410, "too old"))
+                assert_eq!((status.code, status.message.as_str()), (410, "too old"));
             }
             other => panic!("{other:?}"),
         }

@@ -19,7 +19,7 @@ fn mistakes_get_one_line_with_file_path_line_and_column() {
         (
             "route: {}\nreceivers: [{name: a, stdout: {}, file: {path: x}}]",
             2,
-            "error: config.yaml:2:19: receivers[0].name: the receiver `a` has two types, `stdout` and `file`: make it two receivers",
+            "error: config.yaml:2:20: receivers[0].name: the receiver `a` has two types, `stdout` and `file`: make it two receivers",
         ),
         (
             "route: {}\nreceivers:\n- {name: a, stdout: }\n- {name: a, stdout: {}}",
@@ -29,7 +29,7 @@ fn mistakes_get_one_line_with_file_path_line_and_column() {
         (
             "route: {}\nreceivers: [{name: a}]",
             2,
-            "error: config.yaml:2:19: receivers[0].name: the receiver `a` has no type: give one of opensearch, elasticsearch, stdout, file, webhook",
+            "error: config.yaml:2:20: receivers[0].name: the receiver `a` has no type: give one of opensearch, elasticsearch, stdout, file, webhook",
         ),
         (
             "route: {}\nreceivers: [{name: a, kafka: {topic: t}}]",

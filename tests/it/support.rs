@@ -295,6 +295,8 @@ pub fn run(args: &[&str], config: &str, input: &str) -> Output {
         .current_dir(folder.path())
         .env_remove("KUBECONFIG")
         .env("HOME", folder.path())
+        .env("OPENSEARCH_URL", "http://localhost:9200")
+        .env("OPENSEARCH_INDEX", "kube-events")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -36,6 +36,8 @@ enum Then {
     Silence,
 }
 
+type Updates = Pin<Box<dyn Stream<Item = Result<Update<Event>, WatchError>>>>;
+
 struct Server {
     client: Client,
     requests: Arc<Mutex<Vec<String>>>,
@@ -210,10 +212,7 @@ fn resumed(version: u64) -> WatchConfig {
 }
 
 /// What happens until the watcher has nothing to say for a while, as short words. Waits between errors are skipped.
-async fn story(
-    watch: &mut Pin<Box<dyn Stream<Item = Result<Update<Event>, WatchError>>>>,
-    length: usize,
-) -> Vec<String> {
+async fn story(watch: &mut Updates, length: usize) -> Vec<String> {
     let mut story = Vec::new();
     while story.len() < length {
         let item = timeout(Duration::from_secs(20), watch.next())
