@@ -49,7 +49,7 @@ fn main() {
     );
 }
 
-fn measure(what: &str, count: usize, pause: Option<Duration>, settings: &str) {
+fn measure(what: &'static str, count: usize, pause: Option<Duration>, settings: &str) {
     let load = Arc::new(Load {
         frames: frames(count),
         pause,
