@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use kubernetes_event_exporter::batch::queue;
+use kubernetes_event_exporter::metrics::Metrics;
+
 use crate::support::{run, text};
 
 #[test]
@@ -53,4 +56,35 @@ fn every_configuration_in_the_documentation_passes_a_strict_check() {
         }
     }
     assert!(checked > 0);
+}
+
+/// Every metric is in the documentation, with its help text, and nothing else is.
+#[test]
+fn the_documentation_of_metrics_is_complete() {
+    let metrics = Metrics::new(Some("event_exporter_")).unwrap();
+    let (sender, _queue) = queue(1);
+    metrics.receiver("r", sender.probe());
+    let text = metrics.render().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let document = fs::read_to_string(path).unwrap();
+    let rows: Vec<&str> = document
+        .lines()
+        .filter(|line| line.starts_with("| `event_exporter_"))
+        .collect();
+    let helps: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '))
+        .filter(|(name, _)| !name.starts_with("process_"))
+        .collect();
+    for (name, help) in &helps {
+        let row = rows
+            .iter()
+            .find(|row| row.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("{name} is not documented"));
+        assert!(
+            row.ends_with(&format!("| {help} |")),
+            "{row} should say: {help}"
+        );
+    }
+    assert_eq!(rows.len(), helps.len(), "what is documented exists");
 }
