@@ -29,6 +29,8 @@ use crate::yaml::Problem;
 /// Everything behind the source, built and not started.
 pub struct Pipeline {
     router: Router,
+    /// What has been read and not been routed.
+    unrouted: QueueProbe,
     receivers: Vec<Receiver>,
     held: Vec<Held>,
     metrics: Arc<Metrics>,
@@ -71,11 +73,16 @@ impl Pipeline {
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<(QueueSender, Self)> {
         let (events, queued) = queue(SOURCE_QUEUE_BYTES);
-        Ok((events, Self::build_from(queued, config, path, metrics)?))
+        let unrouted = events.probe();
+        Ok((
+            events,
+            Self::build_from(queued, unrouted, config, path, metrics)?,
+        ))
     }
 
     fn build_from(
         events: BatchQueue,
+        unrouted: QueueProbe,
         config: Config,
         path: &str,
         metrics: Arc<Metrics>,
@@ -108,6 +115,7 @@ impl Pipeline {
         let router = Router::new(events, route, outlets, metrics.router());
         Ok(Self {
             router,
+            unrouted,
             receivers,
             held,
             metrics,
@@ -121,6 +129,7 @@ impl Pipeline {
             tasks.spawn(receiver.run());
         }
         Account {
+            unrouted: self.unrouted,
             held: self.held,
             metrics: self.metrics,
         }
@@ -155,7 +164,7 @@ fn build_receiver(config: ReceiverConfig, metrics: &Metrics) -> anyhow::Result<(
         compat: config.compat,
     };
     let sink = config.sink.build(settings)?;
-    let dead_letter = DeadLetter::new(&config.name, config.dead_letter)?;
+    let dead_letter = DeadLetter::new(&config.name, config.dead_letter);
     let (sender, queued) = queue(config.queue_bytes);
     let metrics = metrics.receiver(&config.name, sender.probe());
     let outlet = Outlet {
@@ -255,6 +264,7 @@ impl App {
 
 /// What was held and what came of it.
 pub struct Account {
+    unrouted: QueueProbe,
     held: Vec<Held>,
     metrics: Arc<Metrics>,
 }
@@ -280,6 +290,13 @@ impl Account {
 
     /// Says what is left unacknowledged at the end.
     fn close(&self, in_time: bool) {
+        let unrouted = self.unrouted.state().events;
+        if unrouted > 0 {
+            warn!(
+                events = unrouted,
+                "ended with events that no receiver had room for"
+            );
+        }
         for held in &self.held {
             #[expect(
                 clippy::cast_possible_truncation,

@@ -1,9 +1,9 @@
 //! Where events go that a sink will never take: a log line, or a file of JSON lines that `replay` reads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
 use tracing::{error, warn};
 
@@ -21,7 +21,7 @@ pub struct DeadLetterConfig {
 pub struct DeadLetter {
     receiver: String,
     path: Option<PathBuf>,
-    file: Option<tokio::fs::File>,
+    file: Option<File>,
 }
 
 #[derive(Serialize)]
@@ -35,31 +35,29 @@ struct Record<'a> {
 // === impl DeadLetter ===
 
 impl DeadLetter {
-    /// The dead letter of one receiver. Creates the file, so that a path that can't be written is found at start.
-    pub fn new(receiver: &str, config: DeadLetterConfig) -> anyhow::Result<Self> {
-        let mut letter = Self {
+    /// The dead letter of one receiver. Its file is opened by the first event.
+    pub fn new(receiver: &str, config: DeadLetterConfig) -> Self {
+        Self {
             receiver: receiver.to_owned(),
             path: config.file,
             file: None,
-        };
-        if let Some(path) = &letter.path {
-            let file = std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path);
-            let file = file
-                .with_context(|| format!("cannot write the dead letter file {}", path.display()))?;
-            letter.file = Some(tokio::fs::File::from_std(file));
         }
-        Ok(letter)
     }
 
     /// Puts an event aside. An event that can't be put into the file is put into the log.
     pub async fn put(&mut self, event: &Event, reason: &str) {
-        let Some(file) = &mut self.file else {
+        let Some(path) = self.path.clone() else {
             self.log(event, reason);
             return;
         };
+        if let Err(error) = self.append(&path, event, reason).await {
+            let error = format!("{error:#}");
+            error!(receiver = self.receiver, path = %path.display(), error, "cannot write the dead letter file");
+            self.log(event, reason);
+        }
+    }
+
+    async fn append(&mut self, path: &Path, event: &Event, reason: &str) -> anyhow::Result<()> {
         let record = Record {
             time: Time::now().micros().to_string(),
             receiver: &self.receiver,
@@ -70,33 +68,19 @@ impl DeadLetter {
             },
         };
         let mut line = Vec::new();
-        let written = match go_json::append(&record, &mut line) {
-            Ok(()) => {
-                line.push(b'\n');
-                async {
-                    file.write_all(&line).await?;
-                    file.flush().await
-                }
-                .await
-                .map_err(anyhow::Error::from)
+        go_json::append(&record, &mut line)?;
+        line.push(b'\n');
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let mut options = OpenOptions::new();
+                let opened = options.create(true).append(true).mode(0o600).open(path);
+                none.insert(opened.await?)
             }
-            Err(error) => Err(error.into()),
         };
-        if let Err(error) = written {
-            let path = self
-                .path
-                .as_deref()
-                .unwrap_or_else(|| "".as_ref())
-                .display()
-                .to_string();
-            error!(
-                receiver = self.receiver,
-                path,
-                error = format!("{error:#}"),
-                "cannot write the dead letter file"
-            );
-            self.log(event, reason);
-        }
+        file.write_all(&line).await?;
+        file.flush().await?;
+        Ok(())
     }
 
     fn log(&self, event: &Event, reason: &str) {

@@ -680,3 +680,65 @@ impl Families<'_> {
 fn now() -> f64 {
     jiff::Timestamp::now().as_duration().as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(uid: &str, reason: &str, count: i64) -> Event {
+        let mut event = Event {
+            reason: reason.to_owned(),
+            count,
+            ..Event::default()
+        };
+        event.metadata.uid = uid.to_owned();
+        event
+    }
+
+    fn value(metrics: &Metrics, labels: &[&str; 4]) -> u64 {
+        let occurrences = metrics.router.occurrences.lock().unwrap();
+        occurrences.total.with_label_values(labels).get()
+    }
+
+    #[test]
+    fn occurrences_are_counted_by_the_change_of_the_count() {
+        let metrics = Metrics::new(None).unwrap();
+        let router = metrics.router();
+        // Seen first at 5: one occurrence that we know of. Then four more, a replay, and a new event of no count.
+        for (uid, count) in [("a", 5), ("a", 9), ("a", 9), ("a", 5), ("b", 0)] {
+            router.happened(&event(uid, "BackOff", count));
+        }
+        assert_eq!(value(&metrics, &["", "BackOff", "", ""]), 6);
+    }
+
+    #[test]
+    fn hostile_labels_cannot_grow_the_metrics_without_end() {
+        let metrics = Metrics::new(None).unwrap();
+        let router = metrics.router();
+        let more = 50;
+        for at in 0..MAX_EVENT_SERIES + more {
+            router.happened(&event(
+                &at.to_string(),
+                &format!("{at}{}", "é".repeat(500)),
+                1,
+            ));
+        }
+        assert_eq!(value(&metrics, &["other"; 4]), u64::try_from(more).unwrap());
+        let text = metrics.render().unwrap();
+        let series = text
+            .lines()
+            .filter(|line| line.starts_with("event_exporter_events_total{"));
+        assert!(series.clone().count() <= MAX_EVENT_SERIES + 1);
+        assert!(series.clone().all(|line| line.len() < 300));
+    }
+
+    #[test]
+    fn memory_of_counts_is_bounded() {
+        let metrics = Metrics::new(None).unwrap();
+        for at in 0..3 * MAX_COUNTS {
+            metrics.router().happened(&event(&at.to_string(), "r", 1));
+        }
+        let occurrences = metrics.router.occurrences.lock().unwrap();
+        assert!(occurrences.counts.len() + occurrences.older.len() <= 2 * MAX_COUNTS);
+    }
+}

@@ -132,6 +132,17 @@ impl SinkConfig {
 
     /// How a receiver with this sink batches unless told otherwise.
     pub fn batch_defaults(&self) -> BatchLimits {
+        if let Self::Webhook(config) = self
+            && config.is_single()
+        {
+            // One request after the other: nobody learns of the first before the last is answered.
+            let max_delay = Duration::from_millis(200);
+            return BatchLimits {
+                max_events: 50,
+                max_bytes: 4 << 20,
+                max_delay,
+            };
+        }
         let max_delay = match self {
             Self::OpenSearch(..) | Self::Webhook(_) => Duration::from_secs(1),
             Self::File(_) => Duration::from_millis(200),

@@ -14,6 +14,7 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
     /// For people.
+    #[serde(alias = "")]
     Pretty,
 }
 
@@ -27,6 +28,7 @@ pub enum LogLevel {
     Debug,
     /// What an operator may want to know.
     #[default]
+    #[serde(alias = "")]
     Info,
     /// What needs attention.
     #[serde(alias = "warning")]

@@ -8,6 +8,7 @@
 
 use std::fmt::Write as _;
 
+use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 use thiserror::Error;
@@ -58,7 +59,7 @@ pub enum PatternError {
 #[derive(Debug, Clone)]
 enum Matcher {
     Always,
-    Contains(String),
+    Contains(Box<Finder<'static>>),
     StartsWith(String),
     Equals(String),
     Regex(Regex),
@@ -95,12 +96,20 @@ impl Pattern {
         match &self.matcher {
             Matcher::Always => true,
             Matcher::Contains(word) => {
-                memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some()
+                // Most texts are shorter, or the word itself.
+                let text = text.as_bytes();
+                text.len() >= word.needle().len()
+                    && (text == word.needle() || word.find(text).is_some())
             }
             Matcher::StartsWith(word) => text.starts_with(word.as_str()),
             Matcher::Equals(word) => text == word,
             Matcher::Regex(regex) => regex.is_match(text.as_bytes()),
         }
+    }
+
+    /// Whether deciding it takes an engine, rather than a look.
+    pub fn is_costly(&self) -> bool {
+        matches!(self.matcher, Matcher::Regex(_))
     }
 
     /// As it was given.
@@ -118,7 +127,12 @@ fn simple(source: &str) -> Option<Matcher> {
         (!word.contains(|c: char| "\\.+*?()|[]{}^$".contains(c))).then(|| word.to_owned())
     };
     match source.strip_prefix('^') {
-        None => plain(source).map(Matcher::Contains),
+        None => {
+            let word = plain(source)?;
+            Some(Matcher::Contains(Box::new(
+                Finder::new(word.as_bytes()).into_owned(),
+            )))
+        }
         Some(rest) => match rest.strip_suffix('$') {
             None => plain(rest).map(Matcher::StartsWith),
             Some(word) => plain(word).map(Matcher::Equals),

@@ -121,6 +121,8 @@ impl Rule {
                 );
             }
         }
+        // All of them have to pass, so the order is free.
+        tests.sort_by_key(Test::is_costly);
         let not = config
             .not
             .as_ref()
@@ -154,6 +156,13 @@ fn compile(pattern: &Located<String>, warnings: &mut Vec<Problem>) -> Option<Pat
 // === impl Test ===
 
 impl Test {
+    fn is_costly(&self) -> bool {
+        match self {
+            Self::Text { pattern, .. } | Self::Entry { pattern, .. } => pattern.is_costly(),
+            Self::Never => false,
+        }
+    }
+
     fn passes(&self, event: &Event) -> bool {
         match self {
             Self::Text { of, pattern } => pattern.is_match(of(event)),

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::civil::DateTime;
@@ -54,7 +53,7 @@ struct RotatingFile {
     open: Option<File>,
 }
 
-/// Makes the sink, and the file, so that a path that can't be written is found at start.
+/// Makes the sink. The file is opened by the first batch: a disk that is missing at the start is an outage like any other.
 pub fn build(config: &FileConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
     let stream = StdoutConfig {
         layout: config.layout.clone(),
@@ -75,7 +74,7 @@ pub fn build(config: &FileConfig, settings: SinkSettings) -> anyhow::Result<Box<
         _ => {}
     }
     let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
-    let mut rotating = RotatingFile {
+    let rotating = RotatingFile {
         path: PathBuf::from(&config.path.value),
         max_bytes: if config.maxsize == 0 {
             100
@@ -88,10 +87,6 @@ pub fn build(config: &FileConfig, settings: SinkSettings) -> anyhow::Result<Box<
         max_backups: config.maxbackups,
         open: None,
     };
-    rotating
-        .file()
-        .with_context(|| format!("cannot write {}", config.path.value))?;
-    rotating.prune();
     Ok(Box::new(FileSink {
         body,
         rotating: Some(rotating),
@@ -171,6 +166,7 @@ impl RotatingFile {
                     .mode(0o755)
                     .create(folder)?;
             }
+            self.prune();
             self.open = Some(
                 OpenOptions::new()
                     .create(true)
@@ -403,17 +399,16 @@ mod tests {
         assert_eq!(names(&path), ["a"]);
     }
 
-    #[test]
-    fn a_path_is_needed_and_must_be_writable() {
+    #[tokio::test]
+    async fn a_path_is_needed_and_one_that_is_not_writable_is_waited_for() {
         let error = build(&FileConfig::default(), SETTINGS).err().unwrap();
         assert!(error.to_string().contains("needs a `path`"), "{error}");
-        let error = build(&config(Path::new("/proc/nowhere/events")), SETTINGS)
-            .err()
-            .unwrap();
+        let mut sink = build(&config(Path::new("/proc/nowhere/events")), SETTINGS).unwrap();
+        let error = sink.send(&[event("a")]).await.unwrap_err();
         assert!(
             error
-                .to_string()
-                .starts_with("cannot write /proc/nowhere/events"),
+                .reason
+                .starts_with("cannot write /proc/nowhere/events: "),
             "{error}"
         );
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
+use tracing::warn;
 
 use super::{SendError, SendErrorKind};
 use crate::event::Time;
@@ -47,6 +48,9 @@ pub struct Identity {
 impl TlsConfig {
     /// Reads the files.
     pub fn load(&self) -> anyhow::Result<TlsFiles> {
+        if self.insecure_skip_verify {
+            warn!("tls.insecureSkipVerify: whoever answers is believed to be the server");
+        }
         if let Some(name) = &self.server_name {
             bail!(
                 "tls.serverName ({name}) is not supported: use a host name that is in the server's certificate"

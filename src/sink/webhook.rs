@@ -80,6 +80,13 @@ const MAX_ANSWER: usize = 4096;
 
 // === impl WebhookConfig ===
 
+impl WebhookConfig {
+    /// Whether every event is a request of its own.
+    pub fn is_single(&self) -> bool {
+        self.batch.is_none()
+    }
+}
+
 impl fmt::Debug for WebhookConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The endpoint and headers hold credentials as often as not.

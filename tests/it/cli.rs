@@ -54,7 +54,7 @@ fn mistakes_get_one_line_with_file_path_line_and_column() {
         (
             "route: {}\nreceivers: [{name: a, opensearch: {index: e, hosts: x}}]",
             2,
-            "error: config.yaml:2:55: receivers[0].opensearch.hosts: a host is no URL",
+            "error: config.yaml:2:53: receivers[0].opensearch.hosts: a host is no URL",
         ),
         (
             "route: {match: [{namespace: *test*}]}",

@@ -113,6 +113,8 @@ impl OpenSearch {
         let certs = exports.get("OPENSEARCH_CERTS").cloned().unwrap_or_default();
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder()
+            // Tests have runtimes of their own, and connections end with them.
+            .pool_max_idle_per_host(0)
             .danger_accept_invalid_certs(true)
             .no_proxy()
             .build()
