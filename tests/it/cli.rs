@@ -77,7 +77,7 @@ fn mistakes_get_one_line_with_file_path_line_and_column() {
             "error: config.yaml:2:41: receivers[0].batch.maxDelay: `soon` is no duration: write for example 500ms, 2s or 1m30s",
         ),
         (
-            "route: {}\nreceivers: [{name: a, stdout: {}, timeout: ${NOT_THERE}}]",
+            "route: {}\nreceivers: [{name: a, stdout: {}, timeout: \"${NOT_THERE}\"}]",
             2,
             "error: config.yaml:2:44: receivers[0].timeout: the environment variable NOT_THERE is not set",
         ),
