@@ -24,7 +24,7 @@ use crate::route::Route;
 use crate::router::{Outlet, Router};
 use crate::sink::SinkSettings;
 use crate::source::{Source, SourceConfig};
-use crate::yaml::Problem;
+use crate::yaml::{Located, Problem};
 
 /// Everything behind the source, built and not started.
 pub struct Pipeline {
@@ -101,9 +101,9 @@ impl Pipeline {
         })?;
         let (mut outlets, mut receivers, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for config in config.receivers {
-            let name = config.name.clone();
-            let (outlet, receiver) =
-                build_receiver(config, &metrics).map_err(|error| in_file(error, path, &name))?;
+            let (name, location) = (config.name.clone(), config.location.clone());
+            let (outlet, receiver) = build_receiver(config, &metrics)
+                .map_err(|error| in_file(error, path, &location))?;
             held.push(Held {
                 receiver: name,
                 queue: outlet.queue.probe(),
@@ -146,15 +146,22 @@ impl Pipeline {
     }
 }
 
-/// Where the error is: in a place of the file, or in a receiver of it.
-fn in_file(error: anyhow::Error, path: &str, receiver: &str) -> anyhow::Error {
+/// Where the error is: at a place in the file, or somewhere in a receiver.
+fn in_file(error: anyhow::Error, path: &str, receiver: &Located<String>) -> anyhow::Error {
     match error.downcast::<Problem>() {
-        Ok(problem) => ConfigError::Invalid {
-            path: path.to_owned(),
-            problem,
+        Ok(mut problem) => {
+            if problem.position.line == 0 {
+                // Something is missing, and that is nowhere.
+                let name = &receiver.value;
+                problem = receiver.problem(format!("the receiver `{name}`: {}", problem.message));
+            }
+            ConfigError::Invalid {
+                path: path.to_owned(),
+                problem,
+            }
+            .into()
         }
-        .into(),
-        Err(error) => error.context(format!("{path}: the receiver `{receiver}`")),
+        Err(error) => error.context(format!("{path}: the receiver `{}`", receiver.value)),
     }
 }
 

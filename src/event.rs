@@ -3,7 +3,7 @@
 //! An [`Event`] is a core/v1 Event reduced to the fields that documents, rules and templates use (`managedFields`, a
 //! quarter of its bytes, are never kept), plus what the incumbent adds: the cluster's name, and the labels,
 //! annotations and owners of the involved object. It reads both what the API server sends and the documents that the
-//! exporter itself writes, and is lenient: a field of the wrong type counts as absent (see [`lenient`]).
+//! exporter itself writes, and is lenient: a field of the wrong type counts as absent.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -52,7 +52,7 @@ impl WatchHealth {
         state.heard = Instant::now();
     }
 
-    /// The watch is closed on purpose.
+    /// Nothing is read, on purpose: receivers take no more. Readiness does not depend on them.
     pub fn pause(&self) {
         self.state().paused = true;
     }
@@ -72,11 +72,14 @@ impl WatchHealth {
         } else {
             &self.namespace
         };
+        if state.paused {
+            return None;
+        }
         if !state.listed {
             return Some(format!("the events of {which} have not been listed yet"));
         }
         let silent = state.heard.elapsed();
-        (!state.paused && silent > self.deadline).then(|| {
+        (silent > self.deadline).then(|| {
             format!(
                 "the watch of {which} has been silent for {} s",
                 silent.as_secs()

@@ -190,11 +190,7 @@ impl Source {
             let Some(event) = self.accept(event) else {
                 continue;
             };
-            if !self.queue.try_push(&event)
-                && timeout(PATIENCE, self.queue.push(Arc::clone(&event)))
-                    .await
-                    .is_err()
-            {
+            if !self.queue.try_push(&event) && !self.wait_for_room(&event).await {
                 self.position.streaming_lists &= !self.position.listing;
                 return Some(event);
             }
@@ -203,6 +199,22 @@ impl Source {
             }
         }
         None
+    }
+
+    /// Waits until the queue has taken `event`. False if the watch has to be closed first.
+    async fn wait_for_room(&self, event: &Arc<Event>) -> bool {
+        let push = self.queue.push(Arc::clone(event));
+        if timeout(PATIENCE, push).await.is_ok() {
+            return true;
+        }
+        // A list by pages has nothing open, and to begin it again would lead nowhere.
+        if !self.position.listing || self.position.streaming_lists {
+            return false;
+        }
+        self.health.pause();
+        self.queue.push(Arc::clone(event)).await;
+        self.health.resume();
+        true
     }
 
     fn watch_config(&self) -> WatchConfig {

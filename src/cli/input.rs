@@ -16,7 +16,7 @@ use crate::event::Event;
 /// Reads events one after the other. A List is held in memory as a whole, its events are not.
 pub struct EventReader {
     name: String,
-    values: StreamDeserializer<'static, IoRead<Box<dyn Read>>, Box<RawValue>>,
+    values: StreamDeserializer<'static, IoRead<Box<dyn Read + Send>>, Box<RawValue>>,
     /// What is left of a List.
     items: std::vec::IntoIter<Box<RawValue>>,
 }
@@ -57,8 +57,8 @@ impl EventReader {
         ))
     }
 
-    fn new(name: String, input: Box<dyn Read>) -> Self {
-        let input: Box<dyn Read> = Box::new(BufReader::new(input));
+    fn new(name: String, input: Box<dyn Read + Send>) -> Self {
+        let input: Box<dyn Read + Send> = Box::new(BufReader::new(input));
         Self {
             name,
             values: serde_json::Deserializer::from_reader(input).into_iter(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::mpsc;
 
 use super::input::EventReader;
 use super::{
@@ -23,8 +24,8 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let config = loaded.config;
     telemetry::init(config.log_level, config.log_format);
     let cluster_name = config.cluster_name.clone();
-    let events = EventReader::open(&args.events)?.map(|event| {
-        event.map(|mut event| {
+    let events = EventReader::open(&args.events)?.map(move |event| {
+        event.map(|mut event: Event| {
             if event.cluster_name.is_empty() {
                 event.cluster_name.clone_from(&cluster_name);
             }
@@ -54,9 +55,20 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let metrics = Arc::new(Metrics::new(None)?);
     let (queue, pipeline) = Pipeline::build(config, &path, metrics)?;
     let progress = progress();
+    // The input may come from a slow pipe, and the receivers have to go on meanwhile.
+    let (events_sender, read) = mpsc::channel(64);
+    let reader = tokio::task::spawn_blocking(move || {
+        for event in events {
+            if events_sender.blocking_send(event).is_err() {
+                return;
+            }
+        }
+    });
     let feed = async {
         let mut sent = 0_u64;
-        for event in events {
+        // Ours to drop, so that the reader ends when we do.
+        let mut read = read;
+        while let Some(event) = read.recv().await {
             queue.push(Arc::new(event?)).await;
             sent += 1;
             progress.set_position(sent);
@@ -67,6 +79,7 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let (sent, account) = tokio::join!(feed, pipeline.run());
     let account = account?;
+    reader.await?;
     progress.finish_and_clear();
     let (delivered, rejected) = (account.delivered(), account.rejected());
     let sent = sent?;

@@ -57,6 +57,11 @@ fn mistakes_get_one_line_with_file_path_line_and_column() {
             "error: config.yaml:2:53: receivers[0].opensearch.hosts: a host is no URL",
         ),
         (
+            "route: {}\nreceivers: [{name: a, opensearch: {}}]",
+            2,
+            "error: config.yaml:2:20: receivers[0].name: the receiver `a`: say where to: give `index`, `indexFormat` or `dataStream`",
+        ),
+        (
             "route: {match: [{namespace: *test*}]}",
             2,
             "error: config.yaml:1:29: `*test*` is an alias of YAML that is not defined",

@@ -390,3 +390,42 @@ async fn a_full_queue_closes_the_watch_and_nothing_is_lost() {
         committed.into_keys().collect::<Vec<_>>()
     );
 }
+
+#[tokio::test]
+async fn a_first_list_that_finds_no_room_waits_and_is_not_begun_again_and_again() {
+    let cluster = Cluster::shared();
+    let opensearch = OpenSearch::start("test-first-list", &[], &[]);
+    let namespace = "first-list";
+    let events = cluster.namespace(namespace).await;
+    let message = "x".repeat(200_000);
+    let mut committed = Committed::new();
+    for at in 0..30 {
+        let heavy = event(namespace, &format!("heavy-{at}"), &message);
+        let created = events.create(&PostParams::default(), &heavy).await.unwrap();
+        committed.insert(id(&created), 1);
+    }
+    opensearch.control("kill");
+    let config = config(namespace, &opensearch.url, "")
+        .replace("  batch:", "  queue: {maxBytes: 16KiB}\n  batch:");
+    // It becomes ready, although the list can't be completed: that does not depend on sinks.
+    let exporter = Exporter::start(&cluster.kubeconfig, &config).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    opensearch.control("start");
+    eventually("every event is indexed", async || {
+        opensearch.count(namespace).await >= 30
+    })
+    .await;
+    let documents = opensearch.documents(namespace).await;
+    assert!(documents.keys().eq(committed.keys()));
+    eventually("the list is complete", async || {
+        exporter
+            .get("/readyz")
+            .await
+            .is_some_and(|(code, _)| code == 200)
+    })
+    .await;
+    let lists = exporter
+        .metric("event_exporter_watch_lists_total{reason=\"first_start\"}")
+        .await;
+    assert!(lists < 2.5, "{lists} lists");
+}
