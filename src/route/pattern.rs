@@ -483,9 +483,9 @@ impl<'s> Translator<'s> {
         let (Some('\\'), Some(c)) = (chars.next(), chars.next()) else {
             return Ok(false);
         };
-        if let Some(set) = perl_class(c) {
+        if let Some(set) = perl_class(c.to_ascii_lowercase()) {
             self.advance(2);
-            class.union(&set);
+            self.add(class, set, c.is_ascii_uppercase());
             return Ok(true);
         }
         if c != 'p' && c != 'P' {
@@ -505,7 +505,14 @@ impl<'s> Translator<'s> {
             Some(name) => (name, c == 'p'),
             None => (name, c == 'P'),
         };
-        let mut set = unicode_class(name).ok_or_else(|| invalid(text))?;
+        let set = unicode_class(name).ok_or_else(|| invalid(text))?;
+        self.add(class, set, negated);
+        self.advance(length);
+        Ok(true)
+    }
+
+    /// Adds a set to a class as the flags want it: folded first, then negated.
+    fn add(&self, class: &mut ClassUnicode, mut set: ClassUnicode, negated: bool) {
         if self.flags.fold_case {
             set.case_fold_simple();
         }
@@ -513,8 +520,6 @@ impl<'s> Translator<'s> {
             set.negate();
         }
         class.union(&set);
-        self.advance(length);
-        Ok(true)
     }
 
     /// Reads an escape that stands for one character.
@@ -579,12 +584,16 @@ impl<'s> Translator<'s> {
             // POSIX wants a minus to be first, last or a range; Perl doesn't mind, and neither does Go.
             first = false;
             if let Some(length) = before.strip_prefix("[:").and_then(|named| named.find(":]")) {
-                let name = &before[..length + 4];
-                class.union(
-                    &posix_class(name)
-                        .ok_or_else(|| PatternError::InvalidClass(name.to_owned()))?,
-                );
-                self.advance(name.len());
+                let text = &before[..length + 4];
+                let name = &text[2..length + 2];
+                let (name, negated) = match name.strip_prefix('^') {
+                    Some(name) => (name, true),
+                    None => (name, false),
+                };
+                let set =
+                    posix_class(name).ok_or_else(|| PatternError::InvalidClass(text.to_owned()))?;
+                self.add(&mut class, set, negated);
+                self.advance(text.len());
                 continue;
             }
             if self.class_escape(&mut class)? {
@@ -601,11 +610,7 @@ impl<'s> Translator<'s> {
                     return Err(PatternError::InvalidClass(text.to_owned()));
                 }
             }
-            let mut range = ClassUnicode::new([ClassUnicodeRange::new(low, high)]);
-            if self.flags.fold_case {
-                range.case_fold_simple();
-            }
-            class.union(&range);
+            self.add(&mut class, ranges(&[(low, high)]), false);
         }
         if whole.len() == self.rest.len() {
             return Err(PatternError::MissingBracket);
@@ -664,27 +669,19 @@ fn ranges(ranges: &[(char, char)]) -> ClassUnicode {
     )
 }
 
-/// `\d`, `\s`, `\w` and their opposites, of ASCII.
+/// `\d`, `\s` and `\w`, of ASCII.
 fn perl_class(c: char) -> Option<ClassUnicode> {
-    let mut set = match c.to_ascii_lowercase() {
+    Some(match c {
         'd' => ranges(&[('0', '9')]),
         's' => ranges(&[('\t', '\n'), ('\u{c}', '\r'), (' ', ' ')]),
         'w' => ranges(&[('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')]),
         _ => return None,
-    };
-    if c.is_ascii_uppercase() {
-        set.negate();
-    }
-    Some(set)
+    })
 }
 
-/// `[:alpha:]`, `[:^alpha:]`
+/// `alpha` of `[[:alpha:]]`
 fn posix_class(name: &str) -> Option<ClassUnicode> {
-    let name = name.strip_prefix("[:")?.strip_suffix(":]")?;
-    let (name, negated) = name
-        .strip_prefix('^')
-        .map_or((name, false), |name| (name, true));
-    let mut set = match name {
+    Some(match name {
         "alnum" => ranges(&[('0', '9'), ('A', 'Z'), ('a', 'z')]),
         "alpha" => ranges(&[('A', 'Z'), ('a', 'z')]),
         "ascii" => ranges(&[('\0', '\u{7f}')]),
@@ -700,11 +697,7 @@ fn posix_class(name: &str) -> Option<ClassUnicode> {
         "word" => ranges(&[('0', '9'), ('A', 'Z'), ('_', '_'), ('a', 'z')]),
         "xdigit" => ranges(&[('0', '9'), ('A', 'F'), ('a', 'f')]),
         _ => return None,
-    };
-    if negated {
-        set.negate();
-    }
-    Some(set)
+    })
 }
 
 /// A general category, `Any`, or a script, by the names that Go's `unicode` package has for them.
