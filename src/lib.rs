@@ -24,6 +24,7 @@ pub mod event;
 pub mod health;
 mod jitter;
 pub mod metrics;
+mod outage;
 pub mod receiver;
 pub mod retry;
 pub mod route;

@@ -14,9 +14,9 @@ use crate::batch::{BatchLimits, BatchQueue};
 use crate::dead_letter::DeadLetter;
 use crate::event::Event;
 use crate::metrics::ReceiverMetrics;
+use crate::outage::Outage;
 use crate::retry::{Backoff, RetryLimits};
 use crate::sink::{Receipt, SendError, SendErrorKind, Sink};
-use crate::source::Outage;
 
 /// What to do with an event when the queue is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

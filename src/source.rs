@@ -19,13 +19,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use self::watcher::{Update, Versioned, WatchConfig, WatchError};
+use self::collection::WatchError;
+use self::watcher::{Update, Versioned, WatchConfig};
 use crate::batch::QueueSender;
 use crate::event::{Event, Time};
 use crate::health::WatchHealth;
 use crate::metrics::SourceMetrics;
+use crate::outage::Outage;
 
 pub mod client;
+pub mod collection;
 pub mod frames;
 pub mod watcher;
 
@@ -310,31 +313,6 @@ impl Position {
 impl Versioned for Event {
     fn resource_version(&self) -> &str {
         &self.metadata.resource_version
-    }
-}
-
-/// Failures since the last success.
-#[derive(Debug, Default)]
-pub(crate) struct Outage {
-    attempts: u64,
-    told: Option<String>,
-}
-
-impl Outage {
-    /// Counts a failure, and says whether it differs from the one before.
-    pub(crate) fn is_news(&mut self, failure: &str) -> bool {
-        self.attempts += 1;
-        let news = self.told.as_deref() != Some(failure);
-        if news {
-            self.told = Some(failure.to_owned());
-        }
-        news
-    }
-
-    /// Ends it, and says after how many failures; `None` if there was none.
-    pub(crate) fn over(&mut self) -> Option<u64> {
-        let attempts = std::mem::take(self).attempts;
-        (attempts > 0).then_some(attempts)
     }
 }
 

@@ -17,6 +17,7 @@ mod de;
 mod expand;
 mod nearest;
 mod node;
+mod scalar;
 
 /// A place in a text; both count from 1. Zero stands for no place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

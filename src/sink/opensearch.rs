@@ -6,24 +6,18 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use opensearch::auth::{ClientCertificate, Credentials};
-use opensearch::cert::{Certificate, CertificateValidation};
 use opensearch::http::headers::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use opensearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
-use opensearch::http::{Method, Url};
 use serde::Deserialize;
-use tokio::time::Instant;
 use tracing::warn;
 
 use self::bulk::{Action, Operation};
+use self::host::Hosts;
 use self::index::Target;
 use super::body::Body;
 use super::http::{TlsConfig, classify, reason, retry_after};
@@ -32,6 +26,7 @@ use crate::event::Event;
 use crate::yaml::{Located, Problem, Value};
 
 pub mod bulk;
+mod host;
 pub mod index;
 
 /// The sink as the configuration gives it.
@@ -110,21 +105,6 @@ enum Ids {
     None,
 }
 
-/// The hosts, used in turn.
-struct Hosts {
-    hosts: Vec<Host>,
-    next: usize,
-}
-
-struct Host {
-    transport: Transport,
-    /// Without credentials.
-    name: String,
-    resting_until: Option<Instant>,
-}
-
-/// How long a host that did not answer is left alone, if there are others.
-const REST: Duration = Duration::from_secs(15);
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 // === impl OpenSearchConfig ===
@@ -188,49 +168,6 @@ impl OpenSearchConfig {
             (DocumentId::Event, false) => Ids::Occurrence,
         }
     }
-
-    fn urls(&self, dialect: Dialect) -> anyhow::Result<Vec<Url>> {
-        if self.hosts.is_empty() {
-            return hosts_of_environment(dialect);
-        }
-        self.hosts
-            .iter()
-            .map(|host| parse_host(&host.value).map_err(|error| host.problem(error).into()))
-            .collect()
-    }
-}
-
-fn hosts_of_environment(dialect: Dialect) -> anyhow::Result<Vec<Url>> {
-    let names = match dialect {
-        Dialect::OpenSearch => ["OPENSEARCH_URL", "ELASTICSEARCH_URL"],
-        Dialect::Elasticsearch => ["ELASTICSEARCH_URL", "OPENSEARCH_URL"],
-    };
-    let found = names
-        .into_iter()
-        .find_map(|name| Some((name, std::env::var(name).ok().filter(|v| !v.is_empty())?)));
-    let Some((name, hosts)) = found else {
-        return Ok(vec![Url::parse("http://localhost:9200/")?]);
-    };
-    hosts
-        .split(',')
-        .map(|host| {
-            parse_host(host.trim())
-                .map_err(|error| anyhow::anyhow!("the environment variable {name}: {error}"))
-        })
-        .collect()
-}
-
-/// The URL of a host, whose path is a prefix of every request's.
-fn parse_host(text: &str) -> Result<Url, String> {
-    let mut url = Url::parse(text)
-        .map_err(|error| format!("a host is no URL: {error}; write https://NAME:PORT"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err("a host must begin with http:// or https://".to_owned());
-    }
-    if !url.path().ends_with('/') {
-        url.set_path(&format!("{}/", url.path()));
-    }
-    Ok(url)
 }
 
 // === impl OpenSearch ===
@@ -245,11 +182,7 @@ impl OpenSearch {
         let target = config.target()?;
         let ids = config.ids();
         let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
-        let tls = config.tls.load()?;
-        let mut hosts = Vec::new();
-        for url in config.urls(dialect)? {
-            hosts.push(Host::new(url, config, &tls, settings.timeout)?);
-        }
+        let hosts = Hosts::new(config, dialect, settings.timeout)?;
         let seconds = (settings.timeout / 2).as_secs().max(1);
         // Small answers; and a server that lacks a shard says so before we stop waiting.
         let path = format!(
@@ -257,7 +190,7 @@ impl OpenSearch {
              items.*.error.caused_by"
         );
         Ok(Self {
-            hosts: Hosts { hosts, next: 0 },
+            hosts,
             target,
             ids,
             body,
@@ -357,36 +290,9 @@ impl OpenSearch {
         } else {
             request
         };
-        let host = self.hosts.next();
-        let answer = async {
-            let response = host
-                .transport
-                .send(
-                    Method::Post,
-                    &self.path,
-                    headers,
-                    None::<&()>,
-                    Some(Bytes::from(request)),
-                    None,
-                )
-                .await?;
-            let (status, headers) = (response.status_code().as_u16(), response.headers().clone());
-            Ok::<_, opensearch::Error>((status, headers, response.bytes().await?))
-        };
-        match answer.await {
-            Ok(answer) => {
-                host.resting_until = None;
-                Ok(answer)
-            }
-            Err(error) => {
-                host.resting_until = Some(Instant::now() + REST);
-                Err(SendError::transient(format!(
-                    "{}: {}",
-                    host.name,
-                    no_answer(&error)
-                )))
-            }
-        }
+        self.hosts
+            .post(&self.path, headers, Bytes::from(request))
+            .await
     }
 
     fn refused(
@@ -440,111 +346,6 @@ fn compress(request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(request.len() / 6), Compression::fast());
     encoder.write_all(request)?;
     encoder.finish()
-}
-
-/// The innermost cause: it is the one that helps, and it holds no URL.
-fn no_answer(error: &opensearch::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    if error.is_timeout() {
-        "no answer in time".to_owned()
-    } else {
-        format!("no answer: {cause}")
-    }
-}
-
-// === impl Hosts ===
-
-impl Hosts {
-    /// The next one that is not resting; the next one if all are.
-    fn next(&mut self) -> &mut Host {
-        let now = Instant::now();
-        let count = self.hosts.len();
-        let awake = (0..count)
-            .map(|step| (self.next + step) % count)
-            .find(|&at| {
-                self.hosts[at]
-                    .resting_until
-                    .is_none_or(|until| until <= now)
-            });
-        let at = awake.unwrap_or(self.next % count);
-        self.next = at + 1;
-        &mut self.hosts[at]
-    }
-}
-
-// === impl Host ===
-
-impl Host {
-    fn new(
-        mut url: Url,
-        config: &OpenSearchConfig,
-        tls: &super::http::TlsFiles,
-        timeout: Duration,
-    ) -> anyhow::Result<Self> {
-        let user = match (url.username(), url.password()) {
-            (user, Some(password)) if !user.is_empty() => Some((decode(user), decode(password))),
-            _ if config.username.is_empty() || config.password.is_empty() => None,
-            _ => Some((config.username.clone(), config.password.clone())),
-        };
-        // Neither fails for a URL that has a host.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        let name = url.as_str().trim_end_matches('/').to_owned();
-        // As the incumbent: sinks are in the cluster, proxies lead out of it.
-        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
-            .timeout(timeout)
-            .disable_proxy();
-        if config.tls.insecure_skip_verify {
-            builder = builder.cert_validation(CertificateValidation::None);
-        } else if let Some(ca) = &tls.ca {
-            let ca = Certificate::from_pem(ca).context("tls.caFile holds no certificate in PEM")?;
-            builder = builder.cert_validation(CertificateValidation::Full(ca));
-        }
-        // The client takes either a certificate or a user, servers take both.
-        match (&tls.identity, user) {
-            (None, None) => {}
-            (None, Some((user, password))) => {
-                builder = builder.auth(Credentials::Basic(user, password));
-            }
-            (Some(identity), user) => {
-                let pem = [
-                    identity.key.as_slice(),
-                    b"\n",
-                    identity.certificate.as_slice(),
-                ]
-                .concat();
-                builder = builder.auth(Credentials::Certificate(ClientCertificate::Pem(pem)));
-                if let Some((user, password)) = user {
-                    builder = builder.header(http::header::AUTHORIZATION, basic(&user, &password)?);
-                }
-            }
-        }
-        let transport = builder
-            .build()
-            .with_context(|| format!("cannot set up connections to {name}"))?;
-        Ok(Self {
-            transport,
-            name,
-            resting_until: None,
-        })
-    }
-}
-
-fn decode(text: &str) -> String {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8_lossy()
-        .into_owned()
-}
-
-fn basic(user: &str, password: &str) -> anyhow::Result<HeaderValue> {
-    use base64::Engine as _;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -4,16 +4,16 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::{self, Display};
 
-use serde::de::value::{StrDeserializer, UsizeDeserializer};
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, IntoDeserializer as _,
-    MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
-};
+use serde::de::{Deserializer, Error as _, Expected, Unexpected, Visitor};
 
+use self::access::{Elements, Entries, LocatedParts, Variant};
 use super::expand::expand;
 use super::nearest::nearest;
 use super::node::{Entry, Kind, Node, is_null};
+use super::scalar::{boolean, float, integer};
 use super::{Position, Problem};
+
+mod access;
 
 /// The name by which [`super::Located`] asks for its position.
 pub(super) const LOCATED: &str = "\u{0}Located";
@@ -243,12 +243,7 @@ impl<'a> NodeDeserializer<'a> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         let entries = self.entries()?;
-        self.locate(visitor.visit_map(Entries {
-            parent: &self,
-            fields,
-            rest: entries.iter(),
-            value: None,
-        }))
+        self.locate(visitor.visit_map(Entries::new(&self, entries, fields)))
     }
 
     fn visit_list<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -259,11 +254,7 @@ impl<'a> NodeDeserializer<'a> {
             _ => vec![self.node],
         };
         let single = !matches!(self.node.kind, Kind::List(_));
-        self.locate(visitor.visit_seq(Elements {
-            parent: &self,
-            nodes: nodes.into_iter().enumerate(),
-            single,
-        }))
+        self.locate(visitor.visit_seq(Elements::new(&self, nodes, single)))
     }
 }
 
@@ -363,10 +354,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         if name == LOCATED {
-            return self.locate(visitor.visit_seq(LocatedParts {
-                node: self,
-                next: 0,
-            }));
+            return self.locate(visitor.visit_seq(LocatedParts::new(self)));
         }
         visitor.visit_newtype_struct(self)
     }
@@ -420,224 +408,6 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     }
 
     serde::forward_to_deserialize_any! { i128 u128 bytes byte_buf unit unit_struct }
-}
-
-/// The members of a map. Those that a struct does not know are told, and left out.
-struct Entries<'p, 'a> {
-    parent: &'p NodeDeserializer<'a>,
-    fields: Option<&'static [&'static str]>,
-    rest: std::slice::Iter<'a, Entry>,
-    value: Option<&'a Entry>,
-}
-
-impl Entries<'_, '_> {
-    fn unknown(&self, fields: &[&str], entry: &Entry) {
-        let hint = match nearest(&entry.key, fields.iter().copied()) {
-            Some(near) => format!("; did you mean `{near}`?"),
-            None if fields.len() <= 12 => format!("; known are {}", fields.join(", ")),
-            None => String::new(),
-        };
-        self.parent.context.warn(Problem {
-            path: Path::Key(&self.parent.path, &entry.key).to_string(),
-            position: entry.position,
-            message: format!("unknown key `{}`, ignored{hint}", shorten(&entry.key)),
-        });
-    }
-}
-
-impl<'de> MapAccess<'de> for Entries<'_, '_> {
-    type Error = Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Error> {
-        while let Some(entry) = self.rest.next() {
-            if let Some(fields) = self
-                .fields
-                .filter(|fields| !fields.contains(&entry.key.as_str()))
-            {
-                self.unknown(fields, entry);
-                continue;
-            }
-            self.value = Some(entry);
-            return seed.deserialize(StrDeserializer::new(&entry.key)).map(Some);
-        }
-        Ok(None)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        let entry = self
-            .value
-            .take()
-            .ok_or_else(|| Error::custom("a value without a key"))?;
-        let path = Path::Key(&self.parent.path, &entry.key);
-        seed.deserialize(NodeDeserializer {
-            node: &entry.value,
-            context: self.parent.context,
-            path,
-        })
-    }
-}
-
-/// The elements of a list, or the one value that stands in its place.
-struct Elements<'p, 'a> {
-    parent: &'p NodeDeserializer<'a>,
-    nodes: std::iter::Enumerate<std::vec::IntoIter<&'a Node>>,
-    single: bool,
-}
-
-impl<'de> SeqAccess<'de> for Elements<'_, '_> {
-    type Error = Error;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Error> {
-        let Some((at, node)) = self.nodes.next() else {
-            return Ok(None);
-        };
-        let path = if self.single {
-            self.parent.path
-        } else {
-            Path::Index(&self.parent.path, at)
-        };
-        seed.deserialize(NodeDeserializer {
-            node,
-            context: self.parent.context,
-            path,
-        })
-        .map(Some)
-    }
-}
-
-/// Path, line, column and value, one after the other.
-struct LocatedParts<'a> {
-    node: NodeDeserializer<'a>,
-    next: usize,
-}
-
-impl<'de> SeqAccess<'de> for LocatedParts<'_> {
-    type Error = Error;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Error> {
-        let Position { line, column } = self.node.node.position;
-        let number = |number: usize| -> UsizeDeserializer<Error> { number.into_deserializer() };
-        self.next += 1;
-        match self.next {
-            1 => seed.deserialize(StrDeserializer::new(&self.node.path.to_string())),
-            2 => seed.deserialize(number(line)),
-            3 => seed.deserialize(number(column)),
-            _ => seed.deserialize(self.node),
-        }
-        .map(Some)
-    }
-}
-
-/// The name of a variant that holds nothing.
-struct Variant<'a>(&'a str);
-
-impl<'de> EnumAccess<'de> for Variant<'_> {
-    type Error = Error;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Error> {
-        Ok((seed.deserialize(StrDeserializer::new(self.0))?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'_> {
-    type Error = Error;
-
-    fn unit_variant(self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, _: S) -> Result<S::Value, Error> {
-        Err(Error::custom(format_args!(
-            "`{}` needs more than its name",
-            self.0
-        )))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Error> {
-        Err(Error::custom(format_args!(
-            "`{}` needs more than its name",
-            self.0
-        )))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Error> {
-        Err(Error::custom(format_args!(
-            "`{}` needs more than its name",
-            self.0
-        )))
-    }
-}
-
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "true" | "True" | "TRUE" => Some(true),
-        "false" | "False" | "FALSE" => Some(false),
-        _ => None,
-    }
-}
-
-/// A whole number as YAML 1.2 writes it, or in binary, or as a decimal fraction of zero.
-fn integer(text: &str) -> Option<i128> {
-    let (sign, digits) = match text.as_bytes().first()? {
-        b'-' => (-1, &text[1..]),
-        b'+' => (1, &text[1..]),
-        _ => (1, text),
-    };
-    let radix = |prefix: &str, radix| {
-        digits
-            .strip_prefix(prefix)
-            .and_then(|digits| unsigned(digits, radix))
-    };
-    let number = radix("0x", 16)
-        .or_else(|| radix("0o", 8))
-        .or_else(|| radix("0b", 2))
-        .or_else(|| {
-            let whole = digits
-                .split_once('.')
-                .map_or(Some(digits), |(whole, fraction)| {
-                    (!fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0'))
-                        .then_some(whole)
-                });
-            unsigned(whole?, 10)
-        })?;
-    Some(sign * number)
-}
-
-fn unsigned(digits: &str, radix: u32) -> Option<i128> {
-    let legal = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
-    legal
-        .then(|| i128::from_str_radix(digits, radix).ok())
-        .flatten()
-}
-
-fn float(text: &str) -> Option<f64> {
-    let plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    let number = plain && text.bytes().any(|byte| byte.is_ascii_digit());
-    number
-        .then(|| text.parse().ok())
-        .flatten()
-        .or_else(|| integer(text).map(as_float))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a float is what is asked for")]
-fn as_float(integer: i128) -> f64 {
-    integer as f64
 }
 
 /// Enough of a text to find it again.

@@ -9,6 +9,7 @@ use kube::runtime::WatchStreamExt as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::timeout;
 
 use super::*;
 use crate::event::Event;

@@ -1,0 +1,278 @@
+//! One receiver of the configuration file.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::batch::BatchLimits;
+use crate::dead_letter::DeadLetterConfig;
+use crate::event::Compat;
+use crate::receiver::{OnFull, RETRY_DEFAULTS};
+use crate::retry::RetryLimits;
+use crate::sink::SinkConfig;
+use crate::sink::body::is_empty;
+use crate::sink::file::FileConfig;
+use crate::sink::opensearch::{Dialect, OpenSearchConfig};
+use crate::sink::stdout::StdoutConfig;
+use crate::sink::webhook::WebhookConfig;
+use crate::yaml::{self, Located, Problem, Value};
+
+/// One receiver.
+#[derive(Debug)]
+pub struct ReceiverConfig {
+    /// What routes call it.
+    pub name: String,
+    /// Where it stands.
+    pub location: Located<String>,
+    /// Where its events go.
+    pub sink: SinkConfig,
+    /// How events are put together.
+    pub batch: BatchLimits,
+    /// How many bytes of events may wait.
+    pub queue_bytes: usize,
+    /// How attempts are repeated.
+    pub retry: RetryLimits,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// What happens when its queue is full.
+    pub on_full: OnFull,
+    /// What happens to events that the sink will never take.
+    pub dead_letter: DeadLetterConfig,
+    /// Whose document it writes.
+    pub compat: Compat,
+}
+
+/// A receiver as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ReceiverFile {
+    name: Located<String>,
+    batch: BatchFile,
+    queue: QueueFile,
+    retry: RetryFile,
+    timeout: Option<Located<String>>,
+    on_full: OnFull,
+    dead_letter: DeadLetterConfig,
+    compat: Compat,
+    #[serde(deserialize_with = "yaml::present")]
+    opensearch: Option<OpenSearchConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    elasticsearch: Option<OpenSearchConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    stdout: Option<StdoutConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    file: Option<FileConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    webhook: Option<WebhookConfig>,
+    // Receivers of the incumbent that we do not have.
+    pipe: Option<Located<Value>>,
+    syslog: Option<Located<Value>>,
+    kinesis: Option<Located<Value>>,
+    firehose: Option<Located<Value>>,
+    opsgenie: Option<Located<Value>>,
+    sqs: Option<Located<Value>>,
+    sns: Option<Located<Value>>,
+    slack: Option<Located<Value>>,
+    kafka: Option<Located<Value>>,
+    pubsub: Option<Located<Value>>,
+    opscenter: Option<Located<Value>>,
+    teams: Option<Located<Value>>,
+    bigquery: Option<Located<Value>>,
+    eventbridge: Option<Located<Value>>,
+    loki: Option<Located<Value>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the keys")]
+struct BatchFile {
+    max_events: Option<Located<usize>>,
+    max_bytes: Option<Located<String>>,
+    max_delay: Option<Located<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct QueueFile {
+    max_bytes: Option<Located<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RetryFile {
+    initial: Option<Located<String>>,
+    max: Option<Located<String>>,
+}
+
+const QUEUE_BYTES: usize = 8 << 20;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+// === impl ReceiverFile ===
+
+impl ReceiverFile {
+    pub(super) fn check(self, warnings: &mut Vec<Problem>) -> Result<ReceiverConfig, Problem> {
+        if self.name.value.is_empty() {
+            return Err(self.name.problem("a receiver has no `name`"));
+        }
+        let name = self.name.clone();
+        for (kind, given, instead) in self.unsupported() {
+            if let Some(given) = given {
+                return Err(given.problem(format!(
+                    "there is no receiver of type `{kind}` (yet): {instead}"
+                )));
+            }
+        }
+        let (batch_file, queue, retry, timeout) =
+            (self.batch, self.queue, self.retry, self.timeout);
+        let (on_full, dead_letter, compat) = (self.on_full, self.dead_letter, self.compat);
+        let sink = one_sink(
+            &name,
+            [
+                (
+                    "opensearch",
+                    self.opensearch
+                        .map(|config| SinkConfig::OpenSearch(config.into(), Dialect::OpenSearch)),
+                ),
+                (
+                    "elasticsearch",
+                    self.elasticsearch.map(|config| {
+                        SinkConfig::OpenSearch(config.into(), Dialect::Elasticsearch)
+                    }),
+                ),
+                ("stdout", self.stdout.map(SinkConfig::Stdout)),
+                ("file", self.file.map(SinkConfig::File)),
+                (
+                    "webhook",
+                    self.webhook
+                        .map(|config| SinkConfig::Webhook(config.into())),
+                ),
+            ],
+        )?;
+        if let (Some(layout), _) = sink.body()
+            && is_empty(layout)
+        {
+            warnings.push(
+                layout.problem("an empty layout counts as none: documents are written whole"),
+            );
+        }
+        let defaults = sink.batch_defaults();
+        let batch = BatchLimits {
+            max_events: positive(batch_file.max_events.as_ref())?.unwrap_or(defaults.max_events),
+            max_bytes: bytes(batch_file.max_bytes.as_ref())?.unwrap_or(defaults.max_bytes),
+            max_delay: duration(batch_file.max_delay.as_ref())?.unwrap_or(defaults.max_delay),
+        };
+        let retry = RetryLimits {
+            initial: duration(retry.initial.as_ref())?.unwrap_or(RETRY_DEFAULTS.initial),
+            max: duration(retry.max.as_ref())?.unwrap_or(RETRY_DEFAULTS.max),
+        };
+        Ok(ReceiverConfig {
+            name: name.value.clone(),
+            location: name,
+            sink,
+            batch,
+            queue_bytes: bytes(queue.max_bytes.as_ref())?.unwrap_or(QUEUE_BYTES),
+            retry,
+            timeout: duration(timeout.as_ref())?.unwrap_or(TIMEOUT),
+            on_full,
+            dead_letter,
+            compat,
+        })
+    }
+
+    /// The incumbent's receivers that we do not have, and what to do instead.
+    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 15] {
+        const CHAT: &str = "use `webhook` with a `layout` of what its API expects";
+        const BRIDGE: &str =
+            "use `webhook` towards an HTTP bridge, a pipeline or an OpenTelemetry gateway";
+        [
+            ("pipe", &self.pipe, "use `file`"),
+            ("syslog", &self.syslog, BRIDGE),
+            ("kinesis", &self.kinesis, BRIDGE),
+            ("firehose", &self.firehose, BRIDGE),
+            ("opsgenie", &self.opsgenie, CHAT),
+            ("sqs", &self.sqs, BRIDGE),
+            ("sns", &self.sns, BRIDGE),
+            ("slack", &self.slack, CHAT),
+            ("kafka", &self.kafka, BRIDGE),
+            ("pubsub", &self.pubsub, BRIDGE),
+            ("opscenter", &self.opscenter, BRIDGE),
+            ("teams", &self.teams, CHAT),
+            ("bigquery", &self.bigquery, BRIDGE),
+            ("eventbridge", &self.eventbridge, BRIDGE),
+            ("loki", &self.loki, CHAT),
+        ]
+    }
+}
+
+fn one_sink<const N: usize>(
+    receiver: &Located<String>,
+    sinks: [(&'static str, Option<SinkConfig>); N],
+) -> Result<SinkConfig, Problem> {
+    let known = sinks
+        .iter()
+        .map(|(kind, _)| *kind)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let mut given = sinks
+        .into_iter()
+        .filter_map(|(kind, sink)| sink.map(|sink| (kind, sink)));
+    match (given.next(), given.next()) {
+        (Some((_, sink)), None) => Ok(sink),
+        (None, _) => Err(receiver.problem(format!(
+            "the receiver `{}` has no type: give one of {known}",
+            receiver.value
+        ))),
+        (Some((first, _)), Some((second, _))) => Err(receiver.problem(format!(
+            "the receiver `{}` has two types, `{first}` and `{second}`: make it two receivers",
+            receiver.value
+        ))),
+    }
+}
+
+fn positive(value: Option<&Located<usize>>) -> Result<Option<usize>, Problem> {
+    match value {
+        Some(value) if value.value == 0 => Err(value.problem("must be at least 1")),
+        value => Ok(value.map(|value| value.value)),
+    }
+}
+
+/// `4194304`, `512KiB`, `4MiB`, `1GiB`; also the decimal `KB`, `MB`, `GB`, and Kubernetes' `Ki`, `Mi`, `Gi`.
+fn bytes(value: Option<&Located<String>>) -> Result<Option<usize>, Problem> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.value.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = match text[digits..].trim() {
+        "" | "B" => Some(1),
+        "KB" => Some(1_000),
+        "MB" => Some(1_000_000),
+        "GB" => Some(1_000_000_000),
+        "Ki" | "KiB" => Some(1 << 10),
+        "Mi" | "MiB" => Some(1 << 20),
+        "Gi" | "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = text[..digits]
+        .parse::<usize>()
+        .ok()
+        .zip(unit)
+        .and_then(|(count, unit)| count.checked_mul(unit));
+    match bytes {
+        Some(bytes) if bytes > 0 => Ok(Some(bytes)),
+        _ => Err(value.problem(format!(
+            "`{text}` is no size: write for example 512KiB or 4MiB"
+        ))),
+    }
+}
+
+/// `500ms`, `2s`, `1m30s`, `1h`.
+fn duration(value: Option<&Located<String>>) -> Result<Option<Duration>, Problem> {
+    let Some(value) = value else { return Ok(None) };
+    let parsed = jiff::fmt::friendly::SpanParser::new().parse_unsigned_duration(value.value.trim());
+    match parsed {
+        Ok(duration) => Ok(Some(duration)),
+        Err(_) => Err(value.problem(format!(
+            "`{}` is no duration: write for example 500ms, 2s or 1m30s",
+            value.value
+        ))),
+    }
+}

@@ -1,0 +1,227 @@
+//! The hosts of a cluster, and the requests that go to them.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use opensearch::auth::{ClientCertificate, Credentials};
+use opensearch::cert::{Certificate, CertificateValidation};
+use opensearch::http::headers::{HeaderMap, HeaderValue};
+use opensearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
+use opensearch::http::{Method, Url};
+use tokio::time::Instant;
+
+use super::{Dialect, OpenSearchConfig};
+use crate::sink::SendError;
+use crate::sink::http::TlsFiles;
+
+/// The hosts, used in turn.
+pub(super) struct Hosts {
+    hosts: Vec<Host>,
+    next: usize,
+}
+
+struct Host {
+    transport: Transport,
+    /// Without credentials.
+    name: String,
+    resting_until: Option<Instant>,
+}
+
+/// How long a host that did not answer is left alone, if there are others.
+const REST: Duration = Duration::from_secs(15);
+
+// === impl Hosts ===
+
+impl Hosts {
+    /// The hosts that `config` names, or the environment. Reads certificate files, connects nowhere.
+    pub(super) fn new(
+        config: &OpenSearchConfig,
+        dialect: Dialect,
+        timeout: Duration,
+    ) -> anyhow::Result<Self> {
+        let tls = config.tls.load()?;
+        let hosts = urls(config, dialect)?
+            .into_iter()
+            .map(|url| Host::new(url, config, &tls, timeout))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { hosts, next: 0 })
+    }
+
+    /// Posts to one of them.
+    pub(super) async fn post(
+        &mut self,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(u16, HeaderMap, Bytes), SendError> {
+        let host = self.next();
+        let answer = async {
+            let response = host
+                .transport
+                .send(Method::Post, path, headers, None::<&()>, Some(body), None)
+                .await?;
+            let (status, headers) = (response.status_code().as_u16(), response.headers().clone());
+            Ok::<_, opensearch::Error>((status, headers, response.bytes().await?))
+        };
+        match answer.await {
+            Ok(answer) => {
+                host.resting_until = None;
+                Ok(answer)
+            }
+            Err(error) => {
+                host.resting_until = Some(Instant::now() + REST);
+                Err(SendError::transient(format!(
+                    "{}: {}",
+                    host.name,
+                    no_answer(&error)
+                )))
+            }
+        }
+    }
+
+    /// The next one that is not resting; the next one if all are.
+    fn next(&mut self) -> &mut Host {
+        let now = Instant::now();
+        let count = self.hosts.len();
+        let awake = (0..count)
+            .map(|step| (self.next + step) % count)
+            .find(|&at| {
+                self.hosts[at]
+                    .resting_until
+                    .is_none_or(|until| until <= now)
+            });
+        let at = awake.unwrap_or(self.next % count);
+        self.next = at + 1;
+        &mut self.hosts[at]
+    }
+}
+
+// === impl Host ===
+
+impl Host {
+    fn new(
+        mut url: Url,
+        config: &OpenSearchConfig,
+        tls: &TlsFiles,
+        timeout: Duration,
+    ) -> anyhow::Result<Self> {
+        let user = match (url.username(), url.password()) {
+            (user, Some(password)) if !user.is_empty() => Some((decode(user), decode(password))),
+            _ if config.username.is_empty() || config.password.is_empty() => None,
+            _ => Some((config.username.clone(), config.password.clone())),
+        };
+        // Neither fails for a URL that has a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        let name = url.as_str().trim_end_matches('/').to_owned();
+        // As the incumbent: sinks are in the cluster, proxies lead out of it.
+        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
+            .timeout(timeout)
+            .disable_proxy();
+        if config.tls.insecure_skip_verify {
+            builder = builder.cert_validation(CertificateValidation::None);
+        } else if let Some(ca) = &tls.ca {
+            let ca = Certificate::from_pem(ca).context("tls.caFile holds no certificate in PEM")?;
+            builder = builder.cert_validation(CertificateValidation::Full(ca));
+        }
+        // The client takes either a certificate or a user, servers take both.
+        match (&tls.identity, user) {
+            (None, None) => {}
+            (None, Some((user, password))) => {
+                builder = builder.auth(Credentials::Basic(user, password));
+            }
+            (Some(identity), user) => {
+                let pem = [
+                    identity.key.as_slice(),
+                    b"\n",
+                    identity.certificate.as_slice(),
+                ]
+                .concat();
+                builder = builder.auth(Credentials::Certificate(ClientCertificate::Pem(pem)));
+                if let Some((user, password)) = user {
+                    builder = builder.header(http::header::AUTHORIZATION, basic(&user, &password)?);
+                }
+            }
+        }
+        let transport = builder
+            .build()
+            .with_context(|| format!("cannot set up connections to {name}"))?;
+        Ok(Self {
+            transport,
+            name,
+            resting_until: None,
+        })
+    }
+}
+
+fn decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+fn basic(user: &str, password: &str) -> anyhow::Result<HeaderValue> {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn urls(config: &OpenSearchConfig, dialect: Dialect) -> anyhow::Result<Vec<Url>> {
+    if config.hosts.is_empty() {
+        return hosts_of_environment(dialect);
+    }
+    config
+        .hosts
+        .iter()
+        .map(|host| parse_host(&host.value).map_err(|error| host.problem(error).into()))
+        .collect()
+}
+
+fn hosts_of_environment(dialect: Dialect) -> anyhow::Result<Vec<Url>> {
+    let names = match dialect {
+        Dialect::OpenSearch => ["OPENSEARCH_URL", "ELASTICSEARCH_URL"],
+        Dialect::Elasticsearch => ["ELASTICSEARCH_URL", "OPENSEARCH_URL"],
+    };
+    let found = names
+        .into_iter()
+        .find_map(|name| Some((name, std::env::var(name).ok().filter(|v| !v.is_empty())?)));
+    let Some((name, hosts)) = found else {
+        return Ok(vec![Url::parse("http://localhost:9200/")?]);
+    };
+    hosts
+        .split(',')
+        .map(|host| {
+            parse_host(host.trim())
+                .map_err(|error| anyhow::anyhow!("the environment variable {name}: {error}"))
+        })
+        .collect()
+}
+
+/// The URL of a host, whose path is a prefix of every request's.
+fn parse_host(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text)
+        .map_err(|error| format!("a host is no URL: {error}; write https://NAME:PORT"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("a host must begin with http:// or https://".to_owned());
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+/// The innermost cause: it is the one that helps, and it holds no URL.
+fn no_answer(error: &opensearch::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else {
+        format!("no answer: {cause}")
+    }
+}

@@ -1,0 +1,233 @@
+//! The objects behind one URL of the API server: one request at a time, and what it answers.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use kube::Client;
+use kube::client::Body;
+use kube::core::Status;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::frames::{Frame, Frames};
+use crate::jitter;
+
+/// The objects behind one URL.
+pub(super) struct Collection {
+    pub(super) client: Client,
+    pub(super) path: String,
+    /// See [`super::watcher::WatchConfig`].
+    pub(super) watch_timeout: Duration,
+    /// See [`super::watcher::WatchConfig`].
+    pub(super) grace: Duration,
+}
+
+/// A watch whose frames have not all been read.
+pub(super) struct OpenWatch {
+    frames: Frames,
+    pub(super) opened: Instant,
+    deadline: Instant,
+    /// Frames so far.
+    pub(super) received: u64,
+}
+
+/// Why a connection failed. Another attempt is made when the stream is polled again.
+#[derive(Debug, Error)]
+pub enum WatchError {
+    /// No connection, or none that holds.
+    #[error("the API server cannot be reached")]
+    Unreachable(#[source] Box<kube::Error>),
+    /// It answered with an error.
+    #[error("the API server answered {code}: {message}")]
+    Refused {
+        /// HTTP status.
+        code: u16,
+        /// Its words.
+        message: String,
+    },
+    /// The connection was cut.
+    #[error("the connection was cut")]
+    Interrupted(#[source] Box<kube::Error>),
+    /// Nothing came for longer than the API server promised to keep the watch open.
+    #[error("the connection is dead: silent past its deadline")]
+    Silent,
+    /// A watch was closed as soon as it was open.
+    #[error("the API server closed the watch at once")]
+    ClosedAtOnce,
+    /// An answer that is no list.
+    #[error("the API server sent a list that cannot be read")]
+    MalformedList(#[source] serde_json::Error),
+    /// Something that Kubernetes never sends.
+    #[error("the API server sent {0}")]
+    Protocol(&'static str),
+}
+
+/// A failed request, and what the server said about trying again.
+pub(super) struct Failure {
+    pub(super) error: WatchError,
+    pub(super) status: Option<Box<Status>>,
+    pub(super) retry_after: Duration,
+}
+
+/// How long to wait for an answer to begin, and for a page to be complete.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+// === impl Collection ===
+
+impl Collection {
+    /// The minor version of the API server: 30 of 1.30.
+    pub(super) async fn server_minor(&self) -> Result<u32, WatchError> {
+        let version = timeout(ANSWER_TIMEOUT, self.client.apiserver_version())
+            .await
+            .map_err(|_| WatchError::Silent)?
+            .map_err(|error| WatchError::Unreachable(Box::new(error)))?;
+        // Vendors add to it: "30+".
+        let digits = version.minor.split(|c: char| !c.is_ascii_digit()).next();
+        Ok(digits.and_then(|digits| digits.parse().ok()).unwrap_or(0))
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&self, query: &str) -> Result<T, Failure> {
+        let body = async {
+            let body = self.send(query).await?;
+            body.collect()
+                .await
+                .map(http_body_util::Collected::to_bytes)
+                .map_err(|e| Failure::from(WatchError::Interrupted(Box::new(e))))
+        };
+        let body = timeout(ANSWER_TIMEOUT * 2, body)
+            .await
+            .map_err(|_| WatchError::Silent)??;
+        serde_json::from_slice(&body).map_err(|error| WatchError::MalformedList(error).into())
+    }
+
+    pub(super) async fn open_watch(&self, query: &str) -> Result<OpenWatch, Failure> {
+        let asked = self.watch_timeout + jitter::up_to(self.watch_timeout / 2);
+        let seconds = asked.as_secs().max(1);
+        let opened = Instant::now();
+        let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&{query}");
+        let body = timeout(ANSWER_TIMEOUT, self.send(&query))
+            .await
+            .map_err(|_| WatchError::Silent)??;
+        let deadline = opened + Duration::from_secs(seconds) + self.grace;
+        Ok(OpenWatch {
+            frames: Frames::new(body),
+            opened,
+            deadline,
+            received: 0,
+        })
+    }
+
+    async fn send(&self, query: &str) -> Result<Body, Failure> {
+        let request = http::Request::get(format!("{}?{query}", self.path))
+            // Newer API servers compress every frame of a watch on its own, which costs more than it saves here.
+            .header(http::header::ACCEPT_ENCODING, "identity")
+            .body(Body::empty())
+            .map_err(|_| WatchError::Protocol("a path that is no path"))?;
+        let response = self
+            .client
+            .send(request)
+            .await
+            .map_err(|error| WatchError::Unreachable(Box::new(error)))?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        let code = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(http::header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = timeout(ANSWER_TIMEOUT, response.into_body().collect()).await;
+        let body = body
+            .ok()
+            .and_then(Result::ok)
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default();
+        let status: Box<Status> = serde_json::from_slice(&body).unwrap_or_default();
+        let status = Box::new(Status { code, ..*status });
+        let asked = status
+            .details
+            .as_ref()
+            .map_or(0, |details| details.retry_after_seconds);
+        let retry_after = Duration::from_secs(retry_after.unwrap_or(asked).into());
+        Err(Failure {
+            error: refused(&status),
+            status: Some(status),
+            retry_after,
+        })
+    }
+}
+
+// === impl OpenWatch ===
+
+impl OpenWatch {
+    pub(super) async fn next<K: DeserializeOwned>(
+        &mut self,
+    ) -> Result<Option<Frame<K>>, WatchError> {
+        let frame = timeout_at(self.deadline, self.frames.next())
+            .await
+            .map_err(|_| WatchError::Silent)?;
+        self.received += 1;
+        match frame {
+            Ok(Some(frame)) => Ok(Some(frame)),
+            Ok(None) => {
+                self.received -= 1;
+                Ok(None)
+            }
+            Err(error) => Err(WatchError::Interrupted(Box::new(error))),
+        }
+    }
+}
+
+// === impl WatchError ===
+
+impl WatchError {
+    /// One word, for metrics.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Refused { .. } => "refused",
+            Self::Interrupted(_) => "interrupted",
+            Self::Silent => "silent",
+            Self::ClosedAtOnce => "closed_at_once",
+            Self::MalformedList(_) => "malformed_list",
+            Self::Protocol(_) => "protocol",
+        }
+    }
+
+    /// Every cause.
+    pub const CAUSES: [&str; 7] = [
+        "unreachable",
+        "refused",
+        "interrupted",
+        "silent",
+        "closed_at_once",
+        "malformed_list",
+        "protocol",
+    ];
+}
+
+// === impl Failure ===
+
+impl From<WatchError> for Failure {
+    fn from(error: WatchError) -> Self {
+        Self {
+            error,
+            status: None,
+            retry_after: Duration::ZERO,
+        }
+    }
+}
+
+/// What the server said, as an error.
+pub(super) fn refused(status: &Status) -> WatchError {
+    let message = if status.message.is_empty() {
+        status.reason.clone()
+    } else {
+        status.message.clone()
+    };
+    WatchError::Refused {
+        code: status.code,
+        message,
+    }
+}
