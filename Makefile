@@ -20,9 +20,8 @@ test: env ## every test, against real servers
 test-unit: ## the tests that need no server
 	@$(CARGO) test --locked --lib
 
-bench: ## the benchmarks, the one from watch to acknowledgement against real servers
+bench: ## the benchmarks: each step, and the whole from watch to acknowledgement
 	@$(CARGO) bench --locked
-	@if [ -x benches/watch-to-ack.sh ]; then tests/env/install.sh && benches/watch-to-ack.sh; fi
 
 fmt: ## format the code
 	@$(CARGO) fmt

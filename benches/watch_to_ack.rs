@@ -2,6 +2,7 @@
 //!
 //! The program runs on a thread of its own, whose CPU time the kernel tells; an API server and an OpenSearch that cost
 //! next to nothing run on another. Over loopback, without TLS. Run by `cargo bench`; prints microseconds an event.
+//! `cargo bench --bench watch_to_ack -- steady` runs the ones of that name.
 
 #![expect(
     clippy::unwrap_used,
@@ -39,14 +40,25 @@ fn main() {
     let test = std::env::args().any(|arg| arg == "--test");
     let burst = if test { 1_000 } else { 200_000 };
     let steady = if test { 100 } else { 10_000 };
-    measure("burst, plain", burst, None, "gzip: false");
-    measure("burst, gzip", burst, None, "gzip: true");
-    measure(
-        "1,000 events/s, one chunk each, plain",
-        steady,
-        Some(Duration::from_millis(1)),
-        "gzip: false",
-    );
+    let millisecond = Some(Duration::from_millis(1));
+    for (what, count, pause, settings) in [
+        ("burst, plain", burst, None, "gzip: false"),
+        ("burst, gzip", burst, None, "gzip: true"),
+        (
+            "steady 1,000 events/s, one chunk each, plain",
+            steady,
+            millisecond,
+            "gzip: false",
+        ),
+    ] {
+        let wanted = std::env::args()
+            .skip(1)
+            .filter(|arg| !arg.starts_with('-'))
+            .all(|filter| what.contains(&filter));
+        if wanted {
+            measure(what, count, pause, settings);
+        }
+    }
 }
 
 fn measure(what: &'static str, count: usize, pause: Option<Duration>, settings: &str) {
@@ -73,7 +85,8 @@ fn measure(what: &'static str, count: usize, pause: Option<Duration>, settings: 
     let config = format!(
         "maxEventAgeSeconds: 1000000000\nroute: {{match: [{{receiver: os}}]}}\nreceivers: [{{name: os, opensearch: {{hosts: {url}, index: kube-events, {settings}}}}}]"
     );
-    let exporter = std::thread::spawn(move || {
+    let exporter = std::thread::Builder::new().name("exporter".to_owned());
+    let exporter = exporter.spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -95,7 +108,7 @@ fn measure(what: &'static str, count: usize, pause: Option<Duration>, settings: 
             println!("{what}: {micros:.1} µs an event, {taken} events, {rate:.0} events/s, peak memory of both ends {}", peak());
         });
     });
-    exporter.join().unwrap();
+    exporter.unwrap().join().unwrap();
 }
 
 /// Nanoseconds of CPU that this thread has used.
