@@ -174,7 +174,12 @@ impl File {
         if let Some(enabled) = self.leader_election.enabled.filter(|enabled| enabled.value) {
             warnings.push(enabled.problem("leader election is not there yet: run one replica"));
         }
-        let mut namespaces = self.namespaces;
+        let mut namespaces: Vec<String> = Vec::new();
+        for namespace in self.namespaces {
+            if !namespaces.contains(&namespace) {
+                namespaces.push(namespace);
+            }
+        }
         if !self.namespace.is_empty() && !namespaces.contains(&self.namespace) {
             namespaces.push(self.namespace);
         }

@@ -17,6 +17,7 @@ mod document;
 pub mod go_json;
 mod lenient;
 mod time;
+mod weight;
 
 /// One version of an Event object.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -262,41 +263,6 @@ impl Event {
     /// `namespace/name`, for people.
     pub fn key(&self) -> impl fmt::Display + '_ {
         Key(&self.metadata)
-    }
-
-    /// About how many bytes it takes in memory and in a request, for queues and batches that count bytes.
-    pub fn weight(&self) -> usize {
-        const EMPTY: usize = size_of::<Event>();
-        let object = &self.involved_object;
-        let strings = |map: &BTreeMap<String, String>| {
-            map.iter()
-                .map(|(k, v)| k.len() + v.len() + 48)
-                .sum::<usize>()
-        };
-        let owners = |owners: &[OwnerReference]| {
-            owners
-                .iter()
-                .map(|o| size_of::<OwnerReference>() + o.name.len() + o.uid.len() + 32)
-                .sum::<usize>()
-        };
-        EMPTY
-            + self.message.len()
-            + self.reason.len()
-            + self.metadata.name.len()
-            + self.metadata.namespace.len() * 2
-            + self.metadata.uid.len() * 2
-            + object.name.len()
-            + object.field_path.len()
-            + self.reporting_component.len() * 2
-            + self.reporting_instance.len() * 2
-            + self.cluster_name.len()
-            + self.action.len()
-            + strings(&self.metadata.labels)
-            + strings(&self.metadata.annotations)
-            + strings(&object.labels)
-            + strings(&object.annotations)
-            + owners(&self.metadata.owner_references)
-            + owners(&object.owner_references)
     }
 }
 

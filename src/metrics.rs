@@ -168,7 +168,9 @@ impl Metrics {
         let families = &self.receivers;
         let labels = &[name];
         families.expired.with_label_values(labels);
-        families.requests.with_label_values(&[name, "200"]);
+        for code in ["200", "ok", "error"] {
+            families.requests.with_label_values(&[name, code]);
+        }
         families.dropped.with_label_values(&[name, "shutdown"]);
         let capacity = i64::try_from(queue.capacity()).unwrap_or(i64::MAX);
         families
@@ -254,10 +256,14 @@ impl SourceMetrics {
             _ => "other",
         };
         self.received.with_label_values(&[kind]).inc();
-        self.last_activity.set(now());
         if let Some(incumbent) = &self.incumbent {
             incumbent.sent.inc();
         }
+    }
+
+    /// The API server sent something.
+    pub fn heard(&self) {
+        self.last_activity.set(now());
     }
 
     /// Counts an event that a first list leaves out.

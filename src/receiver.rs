@@ -80,8 +80,8 @@ impl Receiver {
     async fn deliver(&mut self, batch: Vec<Arc<Event>>) {
         let mut backoff = Backoff::new(self.retry);
         let mut pieces = vec![batch];
+        self.show_in_flight(&pieces);
         while let Some(mut piece) = pieces.pop() {
-            self.show_in_flight(&piece, &pieces);
             let started = Instant::now();
             let answer = self.sink.send(&piece).await;
             self.metrics
@@ -89,11 +89,14 @@ impl Receiver {
                 .observe(started.elapsed().as_secs_f64());
             match answer {
                 Ok(receipt) => {
-                    self.metrics.requested(receipt.status, true);
+                    self.metrics
+                        .requested(receipt.status, receipt.retry_cause.is_none());
                     if let Some((rest, cause)) = self.settle(piece, receipt).await {
                         pieces.push(rest);
+                        self.show_in_flight(&pieces);
                         self.wait(&mut backoff, &cause).await;
                     } else {
+                        self.show_in_flight(&pieces);
                         backoff = Backoff::new(self.retry);
                     }
                 }
@@ -110,17 +113,21 @@ impl Receiver {
                             let second = piece.split_off(piece.len() / 2);
                             pieces.push(second);
                             pieces.push(piece);
+                            if error.kind == SendErrorKind::Refused {
+                                // All of them may be refused in the end: no flood of requests to find out.
+                                self.wait(&mut backoff, &error).await;
+                            }
                         }
                         SendErrorKind::TooLarge | SendErrorKind::Refused => {
                             for event in &piece {
                                 self.reject(event, &error.reason).await;
                             }
+                            self.show_in_flight(&pieces);
                         }
                     }
                 }
             }
         }
-        self.metrics.in_flight.set(0.0);
     }
 
     /// Counts what a receipt settles; returns what is left of the batch, and why.
@@ -211,8 +218,8 @@ impl Receiver {
         }
     }
 
-    fn show_in_flight(&self, piece: &[Arc<Event>], pieces: &[Vec<Arc<Event>>]) {
-        let events = piece.len() + pieces.iter().map(Vec::len).sum::<usize>();
+    fn show_in_flight(&self, pieces: &[Vec<Arc<Event>>]) {
+        let events = pieces.iter().map(Vec::len).sum::<usize>();
         self.metrics
             .in_flight
             .set(f64::from(u32::try_from(events).unwrap_or(u32::MAX)));

@@ -37,17 +37,16 @@ impl Backoff {
             .limits
             .initial
             .saturating_mul(1_u32.checked_shl(self.attempt).unwrap_or(u32::MAX));
-        let ceiling = if slowly {
-            self.limits.max
-        } else {
-            doubled.min(self.limits.max)
-        };
         self.attempt = self.attempt.saturating_add(1);
         // Full jitter: exporters that lost the same server must not come back at the same moment.
-        let wait = jitter::up_to(ceiling);
-        // On top of what the server asked for, for the same reason.
+        let wait = if slowly {
+            self.limits.max / 2 + jitter::up_to(self.limits.max / 2)
+        } else {
+            jitter::up_to(doubled.min(self.limits.max))
+        };
+        // On top of what the server asked for, for the same reason. A server that asks for nothing gets our own wait.
         retry_after.map_or(wait, |asked| {
-            asked.min(RETRY_AFTER_MAX) + wait.min(asked / 4)
+            wait.max(asked.min(RETRY_AFTER_MAX) + wait.min(asked / 4))
         })
     }
 }
@@ -101,11 +100,19 @@ mod tests {
     }
 
     #[test]
-    fn slowly_starts_at_the_longest() {
-        let longest = (0..200)
-            .map(|_| Backoff::new(LIMITS).next(None, true))
-            .max()
-            .unwrap();
-        assert!(longest > LIMITS.max / 2);
+    fn slowly_starts_near_the_longest() {
+        let waits = (0..200).map(|_| Backoff::new(LIMITS).next(None, true));
+        assert!(
+            waits
+                .into_iter()
+                .all(|wait| wait >= LIMITS.max / 2 && wait <= LIMITS.max)
+        );
+    }
+
+    #[test]
+    fn a_server_that_asks_for_no_wait_gets_ours() {
+        let mut backoff = Backoff::new(LIMITS);
+        let waits = (0..200).map(|_| backoff.next(Some(Duration::ZERO), false));
+        assert!(waits.max().unwrap() > LIMITS.max / 2);
     }
 }

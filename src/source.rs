@@ -10,12 +10,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::BackoffBuilder as _;
 use futures::StreamExt as _;
 use kube::Client;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::utils::{Backoff as StreamBackoff, ResetTimerBackoff};
-use tokio::time::timeout;
+use kube::runtime::utils::Backoff as StreamBackoff;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -26,6 +25,7 @@ use crate::event::{Event, Time};
 use crate::health::WatchHealth;
 use crate::metrics::SourceMetrics;
 use crate::outage::Outage;
+use crate::retry::{Backoff, RetryLimits};
 
 pub mod client;
 pub mod collection;
@@ -135,13 +135,14 @@ impl Source {
 
     /// Hands on events until the queue stays full, and returns the one that found no room.
     async fn watch_until_full(&mut self) -> Option<Arc<Event>> {
-        let updates =
-            watcher::watcher::<Event>(self.client.clone(), self.watch_config()).backoff(backoff());
+        let updates = watcher::watcher::<Event>(self.client.clone(), self.watch_config())
+            .backoff(Reconnects::new());
         let mut updates = pin!(updates);
         let mut outage = Outage::default();
         while let Some(update) = updates.next().await {
             if update.is_ok() {
                 self.health.heard();
+                self.metrics.heard();
             }
             let event = match update {
                 Ok(Update::Init(reason)) => {
@@ -316,34 +317,45 @@ impl Versioned for Event {
     }
 }
 
-/// Waits between failed connections: up to 30 s, at random, and from the start again after a healthy minute.
-fn backoff() -> impl StreamBackoff {
-    struct Connections(backon::ExponentialBackoff);
+/// Waits between failed connections.
+struct Reconnects {
+    backoff: Backoff,
+    /// When the last wait was over.
+    since: Instant,
+}
 
-    impl Connections {
-        fn start() -> Self {
-            let waits = backon::ExponentialBuilder::new()
-                .with_min_delay(Duration::from_millis(100))
-                .with_max_delay(Duration::from_secs(30))
-                .with_jitter()
-                .without_max_times();
-            Self(waits.build())
+impl Reconnects {
+    /// At random, and longer and longer up to these.
+    const LIMITS: RetryLimits = RetryLimits {
+        initial: Duration::from_millis(200),
+        max: Duration::from_secs(30),
+    };
+    /// No failure for so long after a wait, and the next failure is the first of another outage.
+    const HEALTHY: Duration = Duration::from_mins(1);
+
+    fn new() -> Self {
+        Self {
+            backoff: Backoff::new(Self::LIMITS),
+            since: Instant::now(),
         }
     }
+}
 
-    impl Iterator for Connections {
-        type Item = Duration;
+impl Iterator for Reconnects {
+    type Item = Duration;
 
-        fn next(&mut self) -> Option<Duration> {
-            self.0.next()
+    fn next(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.since) > Self::HEALTHY {
+            self.backoff = Backoff::new(Self::LIMITS);
         }
+        let wait = self.backoff.next(None, false);
+        self.since = now + wait;
+        Some(wait)
     }
+}
 
-    impl StreamBackoff for Connections {
-        fn reset(&mut self) {
-            *self = Self::start();
-        }
-    }
-
-    ResetTimerBackoff::new(Connections::start(), Duration::from_mins(1))
+impl StreamBackoff for Reconnects {
+    /// Does nothing: kube-runtime calls it at every update, and a watch that opens only to fail at once has some.
+    fn reset(&mut self) {}
 }

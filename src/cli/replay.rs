@@ -13,6 +13,7 @@ use super::input::EventReader;
 use super::{
     Config, ConfigError, Event, FAILURE, Metrics, Pipeline, ReplayArgs, compile, complain, say,
 };
+use crate::receiver::OnFull;
 use crate::sink::body::Body;
 use crate::telemetry;
 
@@ -21,7 +22,7 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let mut loaded = Config::load(&args.config)?;
     let route = compile(&args.config, &mut loaded)?;
     let path = args.config.display().to_string();
-    let config = loaded.config;
+    let mut config = loaded.config;
     telemetry::init(config.log_level, config.log_format);
     let cluster_name = config.cluster_name.clone();
     let events = EventReader::open(&args.events)?.map(move |event| {
@@ -53,6 +54,10 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     }
 
     let metrics = Arc::new(Metrics::new(None)?);
+    for receiver in &mut config.receivers {
+        // Nothing is late in a replay, and it can wait.
+        receiver.on_full = OnFull::Park;
+    }
     let (queue, pipeline) = Pipeline::build(config, &path, metrics)?;
     let progress = progress();
     // The input may come from a slow pipe, and the receivers have to go on meanwhile.

@@ -105,6 +105,9 @@ struct RetryFile {
 }
 
 const QUEUE_BYTES: usize = 8 << 20;
+/// Of waits and time limits, where none at all would make a busy loop.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_hours(24);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 // === impl ReceiverFile ===
@@ -159,11 +162,12 @@ impl ReceiverFile {
         let batch = BatchLimits {
             max_events: positive(batch_file.max_events.as_ref())?.unwrap_or(defaults.max_events),
             max_bytes: bytes(batch_file.max_bytes.as_ref())?.unwrap_or(defaults.max_bytes),
-            max_delay: duration(batch_file.max_delay.as_ref())?.unwrap_or(defaults.max_delay),
+            max_delay: duration(batch_file.max_delay.as_ref(), Duration::ZERO)?
+                .unwrap_or(defaults.max_delay),
         };
         let retry = RetryLimits {
-            initial: duration(retry.initial.as_ref())?.unwrap_or(RETRY_DEFAULTS.initial),
-            max: duration(retry.max.as_ref())?.unwrap_or(RETRY_DEFAULTS.max),
+            initial: duration(retry.initial.as_ref(), SHORTEST)?.unwrap_or(RETRY_DEFAULTS.initial),
+            max: duration(retry.max.as_ref(), SHORTEST)?.unwrap_or(RETRY_DEFAULTS.max),
         };
         Ok(ReceiverConfig {
             name: name.value.clone(),
@@ -172,7 +176,7 @@ impl ReceiverFile {
             batch,
             queue_bytes: bytes(queue.max_bytes.as_ref())?.unwrap_or(QUEUE_BYTES),
             retry,
-            timeout: duration(timeout.as_ref())?.unwrap_or(TIMEOUT),
+            timeout: duration(timeout.as_ref(), SHORTEST)?.unwrap_or(TIMEOUT),
             on_full,
             dead_letter,
             compat,
@@ -264,11 +268,18 @@ fn bytes(value: Option<&Located<String>>) -> Result<Option<usize>, Problem> {
     }
 }
 
-/// `500ms`, `2s`, `1m30s`, `1h`.
-fn duration(value: Option<&Located<String>>) -> Result<Option<Duration>, Problem> {
+/// `500ms`, `2s`, `1m30s`, `1h`, from `shortest` to a day.
+fn duration(
+    value: Option<&Located<String>>,
+    shortest: Duration,
+) -> Result<Option<Duration>, Problem> {
     let Some(value) = value else { return Ok(None) };
     let parsed = jiff::fmt::friendly::SpanParser::new().parse_unsigned_duration(value.value.trim());
     match parsed {
+        Ok(duration) if duration < shortest => {
+            Err(value.problem(format!("must be at least {shortest:?}")))
+        }
+        Ok(duration) if duration > LONGEST => Err(value.problem("must be at most 24h")),
         Ok(duration) => Ok(Some(duration)),
         Err(_) => Err(value.problem(format!(
             "`{}` is no duration: write for example 500ms, 2s or 1m30s",

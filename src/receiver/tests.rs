@@ -237,6 +237,15 @@ async fn one_poisoned_event_is_found_and_the_rest_delivered() {
     assert_eq!(run.dead, [("f".to_owned(), "Refused".to_owned())]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_which_everything_is_refused_makes_no_flood_of_requests() {
+    let refusals = (0..15).map(|_| error(SendErrorKind::Refused)).collect();
+    let run = deliver("abcdefgh", refusals).await;
+    assert_eq!((run.sent.len(), run.metrics.rejected.get()), (15, 8));
+    // Seven halvings, each after a wait of up to 1, 2, 4, ... s.
+    assert!(run.took > Duration::from_secs(5), "{:?}", run.took);
+}
+
 proptest::proptest! {
     /// Whatever a sink answers, in whatever order, every event is taken or rejected, once.
     #[test]

@@ -135,7 +135,12 @@ impl RotatingFile {
     /// Appends whole lines, and has them on the disk when it returns. All or nothing: what failed half way is cut off,
     /// lest the next line be glued to it.
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.file()?.metadata()?.len() + lines.len() as u64 > self.max_bytes {
+        let metadata = self.file()?.metadata()?;
+        if !metadata.is_file() {
+            // A pipe or a device holds nothing: there is nothing to rotate, to flush or to cut off.
+            return self.file()?.write_all(lines);
+        }
+        if metadata.len() + lines.len() as u64 > self.max_bytes {
             self.rotate(Time::now())?;
         }
         let file = self.file()?;
@@ -387,6 +392,11 @@ mod tests {
             file.append(b"line\n").unwrap_err().kind(),
             io::ErrorKind::StorageFull
         );
+        let mut nothing = rotating(Path::new("/dev/null"), 1, 0);
+        nothing.append(b"line\n").unwrap();
+        nothing
+            .append(b"a device has nothing to flush or rotate\n")
+            .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         let mut sink = build(&config(&path), SETTINGS).unwrap();

@@ -62,6 +62,11 @@ pub struct OpenSearchConfig {
     tls: TlsConfig,
     /// Compresses requests.
     gzip: bool,
+    // The incumbent's, of which we do not have the credentials yet.
+    #[serde(rename = "cloudID")]
+    cloud_id: Option<Located<Value>>,
+    api_key: Option<Located<Value>>,
+    headers: Option<Located<Value>>,
 }
 
 /// Whether documents have ids.
@@ -125,6 +130,9 @@ impl Default for OpenSearchConfig {
             layout: None,
             tls: TlsConfig::default(),
             gzip: true,
+            cloud_id: None,
+            api_key: None,
+            headers: None,
         }
     }
 }
@@ -139,6 +147,19 @@ impl fmt::Debug for OpenSearchConfig {
 }
 
 impl OpenSearchConfig {
+    /// Without them every request would be refused, or go elsewhere.
+    fn refuse_what_is_not_there(&self) -> Result<(), Problem> {
+        if let Some(id) = &self.cloud_id {
+            return Err(id.problem("not there yet: give the deployment's URL under `hosts`"));
+        }
+        let credentials = self.api_key.as_ref().or(self.headers.as_ref());
+        credentials.map_or(Ok(()), |given| {
+            Err(given.problem(
+                "not there yet: use `username` and `password`, or a client certificate under `tls`",
+            ))
+        })
+    }
+
     fn target(&self) -> Result<Target, Problem> {
         let (index, format, stream) = (&self.index, &self.index_format, &self.data_stream);
         if !stream.value.is_empty() {
@@ -179,6 +200,7 @@ impl OpenSearch {
         dialect: Dialect,
         settings: SinkSettings,
     ) -> anyhow::Result<Self> {
+        config.refuse_what_is_not_there()?;
         let target = config.target()?;
         let ids = config.ids();
         let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
@@ -270,6 +292,8 @@ impl OpenSearch {
         match self.ids {
             _ if metadata.uid.is_empty() => Action::Create { id: None },
             Ids::None => Action::Create { id: None },
+            // One id for all versions would hide all but the first.
+            Ids::Occurrence if metadata.resource_version.is_empty() => Action::Create { id: None },
             Ids::Occurrence => Action::Create {
                 id: Some((&metadata.uid, &metadata.resource_version)),
             },
@@ -324,8 +348,8 @@ impl OpenSearch {
                 self.gzip = false;
                 error(SendErrorKind::Transient)
             }
-            (400, kind) => error(kind),
-            // A wrong path, method or redirect is the same for every event: somebody has to mend it.
+            (400, kind) if is_its_own(answer) => error(kind),
+            // A wrong path, method, port or proxy is the same for every event: somebody has to mend it.
             (_, SendErrorKind::Refused) => error(SendErrorKind::Denied),
             (_, kind) => error(kind),
         }
@@ -339,6 +363,16 @@ impl Sink for OpenSearch {
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_batch(batch).boxed()
     }
+}
+
+/// Whether an error is the server's own, rather than that of something in front of it.
+fn is_its_own(answer: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(rename = "error")]
+        _error: serde::de::IgnoredAny,
+    }
+    serde_json::from_slice::<Answer>(answer).is_ok()
 }
 
 fn compress(request: &[u8]) -> std::io::Result<Vec<u8>> {

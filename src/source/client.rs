@@ -51,6 +51,8 @@ pub fn connect(config: &Config, metrics: ApiMetrics) -> anyhow::Result<Client> {
     let stack = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
+        // Impersonation.
+        .layer(config.extra_headers_layer()?)
         .map_err(tower::BoxError::from)
         .service(http);
     let counted = tower::service_fn(move |request: Request<Body>| {

@@ -76,12 +76,17 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 // === impl Collection ===
 
 impl Collection {
-    /// The minor version of the API server: 30 of 1.30.
+    /// The minor version of the API server: 30 of 1.30; 0 if it does not tell.
     pub(super) async fn server_minor(&self) -> Result<u32, WatchError> {
         let version = timeout(ANSWER_TIMEOUT, self.client.apiserver_version())
             .await
-            .map_err(|_| WatchError::Silent)?
-            .map_err(|error| WatchError::Unreachable(Box::new(error)))?;
+            .map_err(|_| WatchError::Silent)?;
+        let version = match version {
+            Ok(version) => version,
+            // Hardened clusters forbid it.
+            Err(kube::Error::Api(_) | kube::Error::SerdeError(_)) => return Ok(0),
+            Err(error) => return Err(WatchError::Unreachable(Box::new(error))),
+        };
         // Vendors add to it: "30+".
         let digits = version.minor.split(|c: char| !c.is_ascii_digit()).next();
         Ok(digits.and_then(|digits| digits.parse().ok()).unwrap_or(0))

@@ -222,9 +222,10 @@ impl<K: Versioned> Machine<K> {
         version: String,
         verify: bool,
     ) -> Result<Option<Update<K>>, WatchError> {
+        // Whatever fails now: the server may be another, or restored from a backup, when it comes back.
         self.state = State::Idle {
             version: version.clone(),
-            verify,
+            verify: true,
         };
         if verify {
             // The server would accept a version from its future, and send nothing until it has caught up.
@@ -243,10 +244,6 @@ impl<K: Versioned> Machine<K> {
                 };
                 return Ok(None);
             }
-            self.state = State::Idle {
-                version: version.clone(),
-                verify: false,
-            };
         }
         let query = format!("resourceVersion={version}");
         match self.collection.open_watch(&query).await {
@@ -270,7 +267,13 @@ impl<K: Versioned> Machine<K> {
         version: String,
         mut watch: OpenWatch,
     ) -> Result<Option<Update<K>>, WatchError> {
-        match watch.next::<K>().await {
+        let frame = watch.next::<K>().await;
+        if watch.opened.elapsed() >= HEALTHY_AFTER {
+            // What has gone well for a while is no repetition. (A version that cannot be read past is.)
+            self.strikes.closed = 0;
+            self.strikes.expired = 0;
+        }
+        match frame {
             Ok(Some(Frame::Applied(object))) => {
                 let version = newer(version, object.resource_version());
                 self.go_on(version, watch);

@@ -87,15 +87,40 @@ fn mistakes_get_one_line_with_file_path_line_and_column() {
             "error: config.yaml:2:44: receivers[0].timeout: the environment variable NOT_THERE is not set",
         ),
     ] {
-        let output = run(&["check", "config.yaml"], config, "");
-        let errors = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{config}: {errors}");
-        assert!(
-            errors.lines().any(|error| error.contains(line)),
-            "{config}:\n{errors}expected\n{line}"
-        );
-        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert_refused(config, code, line);
     }
+}
+
+#[test]
+fn what_would_run_and_never_work_is_a_mistake_too() {
+    for (config, line) in [
+        (
+            "route: {}\nreceivers: [{name: a, stdout: {}, retry: {initial: 0s}}]",
+            "error: config.yaml:2:52: receivers[0].retry.initial: must be at least 1ms",
+        ),
+        (
+            "route: {}\nreceivers: [{name: a, stdout: {}, batch: {maxDelay: 9999999h}}]",
+            "error: config.yaml:2:53: receivers[0].batch.maxDelay: must be at most 24h",
+        ),
+        (
+            "route: {}\nreceivers: [{name: a, elasticsearch: {index: e, apiKey: s3cret}}]",
+            "error: config.yaml:2:57: receivers[0].elasticsearch.apiKey: not there yet: use `username` and `password`, or a client certificate under `tls`",
+        ),
+    ] {
+        assert_refused(config, 2, line);
+    }
+}
+
+/// `check` says this one line, and ends with this code.
+fn assert_refused(config: &str, code: i32, line: &str) {
+    let output = run(&["check", "config.yaml"], config, "");
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{config}: {errors}");
+    assert!(
+        errors.lines().any(|error| error.contains(line)),
+        "{config}:\n{errors}expected\n{line}"
+    );
+    assert_eq!(errors.lines().count(), 1, "{errors}");
 }
 
 #[test]
@@ -183,6 +208,21 @@ fn replay_sends_events_of_every_shape_whatever_their_age() {
         &documents,
     );
     assert_eq!(text(&again.stdout), documents);
+    // A receiver that drops what comes too fast has all the time it needs in a replay.
+    let many: String = (0..500)
+        .map(|at| format!("{{\"metadata\":{{\"name\":\"e{at}\",\"uid\":\"u{at}\"}}}}\n"))
+        .collect();
+    let dropping = STDOUT.replace(
+        "name: out,",
+        "name: out, onFull: drop, queue: {maxBytes: 10Ki},",
+    );
+    assert!(dropping.contains("drop"), "{dropping}");
+    let all = run(
+        &["replay", "config.yaml", "--events", "-"],
+        &dropping,
+        &many,
+    );
+    assert_eq!(text(&all.stdout).lines().count(), 500);
     let dry = run(
         &["replay", "config.yaml", "--events", "-", "--dry-run"],
         &config,

@@ -78,14 +78,15 @@ struct Cause {
 }
 
 /// Errors that say 400 and yet have nothing to do with the document: somebody has to mend the index first.
-const OPERATORS: [&str; 7] = [
-    "maximum shards open",
-    "maximum normal shards open",
+///
+/// These are how the reasons begin. Further on they quote what the event's author wrote.
+const OPERATORS: [&str; 6] = [
+    "Validation Failed: 1: this action would add [",
+    "this action would add [",
     "no write index is defined for alias",
     "pipeline with id [",
-    "op_type of create are allowed in data streams",
+    "only write ops with an op_type of create are allowed in data streams",
     "Document ID is not supported",
-    "this action would add [",
 ];
 
 // === impl Operation ===
@@ -205,7 +206,7 @@ impl ItemError {
     fn is_the_operators(&self) -> bool {
         let reason = self.reason.as_deref().unwrap_or_default();
         self.kind == "index_closed_exception"
-            || OPERATORS.iter().any(|words| reason.contains(words))
+            || OPERATORS.iter().any(|words| reason.starts_with(words))
     }
 
     /// One line. The server quotes the offending value, which the event's author chose.

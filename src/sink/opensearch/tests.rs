@@ -135,7 +135,12 @@ async fn a_request_that_was_not_answered_event_by_event_settles_nothing() {
         (html(403), SendErrorKind::Denied),
         (html(404), SendErrorKind::Denied),
         (html(301), SendErrorKind::Denied),
-        (html(400), SendErrorKind::Refused),
+        // Of a proxy, or of a port that wants TLS: every event would get it.
+        (html(400), SendErrorKind::Denied),
+        (
+            Answer::Status(400, "", r#"{"error":{"type":"x"},"status":400}"#.into()),
+            SendErrorKind::Refused,
+        ),
         (
             Answer::Status(413, "", String::new()),
             SendErrorKind::TooLarge,

@@ -35,6 +35,8 @@ enum Then {
     Cut,
     /// Nothing, for ever.
     Silence,
+    /// As [`Then::Close`], but the watch has been open for a while by then.
+    CloseLater,
 }
 
 type Updates = Pin<Box<dyn Stream<Item = Result<Update<Event>, WatchError>>>>;
@@ -129,11 +131,15 @@ async fn answer(write: &mut OwnedWriteHalf, reply: Reply) -> bool {
             write.write_all(head.as_bytes()).await.is_ok()
         }
         Reply::Frames(frames, then) => {
+            if then == Then::CloseLater {
+                tokio::time::sleep(HEALTHY_AFTER).await;
+            }
             let mut text = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
             for frame in frames {
                 text.push_str(&format!("{:x}\r\n{frame}\r\n", frame.len()));
             }
-            if then == Then::Close {
+            let close = matches!(then, Then::Close | Then::CloseLater);
+            if close {
                 text.push_str("0\r\n\r\n");
             }
             if write.write_all(text.as_bytes()).await.is_err() {
@@ -142,7 +148,7 @@ async fn answer(write: &mut OwnedWriteHalf, reply: Reply) -> bool {
             if then == Then::Silence {
                 std::future::pending::<()>().await;
             }
-            then == Then::Close
+            close
         }
     }
 }
@@ -385,6 +391,45 @@ async fn a_start_version_from_the_servers_future_is_worth_nothing() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_away_may_come_back_from_a_backup() {
+    expect(
+        vec![
+            page(900, [], ""),
+            status(500, "going down"),
+            page(4, [], ""),
+            page(4, [1], ""),
+        ],
+        resumed(900),
+        &["error:refused", "init:ahead", "list 1", "done 4", "open 4"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_quiet_cluster_expires_again_and_again_and_that_is_no_error() {
+    let expired = || Reply::Frames(vec![failure(410, "Expired")], Then::CloseLater);
+    expect(
+        vec![
+            page(20, [], ""),
+            expired(),
+            page(20, [], ""),
+            expired(),
+            page(20, [], ""),
+        ],
+        resumed(20),
+        &[
+            "open 20",
+            "init:expired",
+            "done 20",
+            "open 20",
+            "init:expired",
+            "done 20",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn an_expired_version_is_recovered_by_a_list_of_what_is_newer() {
     expect(
         vec![
@@ -609,11 +654,11 @@ async fn nothing_the_server_does_makes_a_busy_loop() {
         forgetful.collect(),
     ] {
         let server = Server::start(replies).await;
-        let backoff = super::super::backoff();
+        let backoff = crate::source::Reconnects::new();
         let watch = watcher::<Event>(server.client.clone(), resumed(5)).backoff(backoff);
-        // The watch's only time limit here: a second of whatever it does.
-        let _ = timeout(Duration::from_secs(1), watch.for_each(|_| async {})).await;
+        // The watch's only time limit here: three seconds of whatever it does. Waits double from 0.2 s.
+        let _ = timeout(Duration::from_secs(3), watch.for_each(|_| async {})).await;
         let requests = server.requests().len();
-        assert!(requests < 60, "{requests} requests in a second");
+        assert!(requests < 30, "{requests} requests in three seconds");
     }
 }

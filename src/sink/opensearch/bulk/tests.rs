@@ -137,6 +137,11 @@ fn every_known_answer_to_an_item_has_its_fate() {
             "invalid_index_name_exception",
             "Invalid index name [UPPER], must be lowercase",
         ),
+        (
+            400,
+            "mapper_parsing_exception",
+            "failed to parse field [metadata.annotations.x] of type [date] in document with id 'u-1'. Preview of field's value: 'pipeline with id ['",
+        ),
         (500, "fail_processor_exception", "boom 1"),
     ];
     let outcome = |(status, kind, reason): (u16, &str, &str)| {
