@@ -12,7 +12,7 @@ use anyhow::bail;
 use kube::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::batch::{BatchQueue, QueueProbe, QueueSender, queue};
 use crate::config::{Config, ConfigError, ReceiverConfig};
@@ -256,16 +256,15 @@ impl App {
             ended = tasks.join_next() => bail!(PartEnded(ended.and_then(Result::err))),
         }
         info!(grace = ?grace, "draining");
+        let mut failed = None;
         let drained = tokio::time::timeout(grace, async {
             while let Some(ended) = tasks.join_next().await {
-                if let Err(error) = ended {
-                    error!(error = %error, "a part of the program failed while draining");
-                }
+                failed = ended.err().or(failed.take());
             }
         });
         let in_time = drained.await.is_ok();
         account.close(in_time);
-        Ok(())
+        failed.map_or(Ok(()), |error| Err(PartEnded(Some(error)).into()))
     }
 }
 

@@ -41,6 +41,7 @@ pub fn queue(max_bytes: usize) -> (QueueSender, BatchQueue) {
         state: Mutex::default(),
         more: Notify::new(),
         room: Notify::new(),
+        closed: Notify::new(),
     });
     (QueueSender(Arc::clone(&shared)), BatchQueue(shared))
 }
@@ -62,6 +63,8 @@ struct Shared {
     more: Notify,
     /// Rung when the pushing end may have.
     room: Notify,
+    /// Rung when the pushing end is gone.
+    closed: Notify,
 }
 
 #[derive(Default)]
@@ -102,6 +105,19 @@ impl QueueSender {
         self.0.push(event, event.weight())
     }
 
+    /// Waits until the queue is at most half full.
+    pub async fn half_empty(&self) {
+        loop {
+            let room = self.0.room.notified();
+            if self.0.lock().bytes <= self.0.max_bytes / 2 {
+                // The bell may have been meant for another that waits.
+                self.0.room.notify_one();
+                return;
+            }
+            room.await;
+        }
+    }
+
     /// A view of the queue.
     pub fn probe(&self) -> QueueProbe {
         QueueProbe(Arc::clone(&self.0))
@@ -112,12 +128,21 @@ impl Drop for QueueSender {
     fn drop(&mut self) {
         self.0.lock().closed = true;
         self.0.more.notify_one();
+        self.0.closed.notify_one();
     }
 }
 
 // === impl BatchQueue ===
 
 impl BatchQueue {
+    /// Waits until nothing more will be pushed.
+    pub async fn closed(&self) {
+        let closed = self.0.closed.notified();
+        if !self.0.lock().closed {
+            closed.await;
+        }
+    }
+
     /// The next batch, never empty; `None` once the queue is closed and empty. Closing cuts the wait short.
     ///
     /// Dropping the future loses nothing: events leave the queue only when a batch is returned.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -114,13 +115,13 @@ struct ReplayArgs {
     dry_run: bool,
 }
 
-/// Something on the command line or in the configuration is wrong, or something failed while running.
+/// Something failed while running.
 const FAILURE: u8 = 1;
 /// The command line or the configuration cannot be used, as clap and most programs have it.
 const USAGE: u8 = 2;
 
 /// Runs the command that `args` ask for. Errors are printed here, and only here.
-pub async fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(two_dashes(args)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -131,27 +132,38 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     };
     // The one provider of cryptography. It fails if it is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let done = match cli.command.unwrap_or(Command::Run(cli.run)) {
-        Command::Run(args) => run(args).await.map(|()| ExitCode::SUCCESS),
-        Command::Check(args) => check(&args),
-        Command::Route(args) => route(&args).map(|()| ExitCode::SUCCESS),
-        Command::Replay(args) => replay::replay(args).await,
-        Command::Version => {
-            say(format_args!(
-                "kubernetes-event-exporter {} ({})",
-                crate::VERSION,
-                crate::REVISION
-            ));
-            Ok(ExitCode::SUCCESS)
-        }
-    };
-    done.unwrap_or_else(|error| {
+    execute(cli).unwrap_or_else(|error| {
         complain(format_args!("error: {error:#}"));
         let config = error
             .chain()
             .any(|cause| cause.is::<ConfigError>() || cause.is::<Problem>());
         ExitCode::from(if config { USAGE } else { FAILURE })
     })
+}
+
+fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(async {
+        match cli.command.unwrap_or(Command::Run(cli.run)) {
+            Command::Run(args) => run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Check(args) => check(&args),
+            Command::Route(args) => route(&args).map(|()| ExitCode::SUCCESS),
+            Command::Replay(args) => replay::replay(args).await,
+            Command::Version => {
+                say(format_args!(
+                    "kubernetes-event-exporter {} ({})",
+                    crate::VERSION,
+                    crate::REVISION
+                ));
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    });
+    // A write that hangs must not keep the process from ending.
+    runtime.shutdown_background();
+    done
 }
 
 /// The incumbent's flags have one dash, or two, as Go's do.

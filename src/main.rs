@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    kubernetes_event_exporter::cli::main(std::env::args_os()).await
+fn main() -> ExitCode {
+    kubernetes_event_exporter::cli::main(std::env::args_os())
 }

@@ -26,7 +26,6 @@ pub struct Metrics {
     router: RouterMetrics,
     api: ApiMetrics,
     receivers: ReceiverFamilies,
-    watch_last_activity: Gauge,
 }
 
 /// Counters of the source.
@@ -129,7 +128,7 @@ impl Metrics {
             "Events that go to no receiver.",
             &["cause"],
         )?;
-        let source = families.source(&filtered, watch_last_activity.clone(), incumbent.clone())?;
+        let source = families.source(&filtered, watch_last_activity, incumbent.clone())?;
         let router = families.router(&filtered)?;
         let api = families.api()?;
         let receivers = families.receivers(incumbent)?;
@@ -144,7 +143,6 @@ impl Metrics {
             router,
             api,
             receivers,
-            watch_last_activity,
         })
     }
 
@@ -238,11 +236,6 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
-    }
-
-    /// When the API server last sent something, in seconds since 1970; 0 for never.
-    pub fn last_activity(&self) -> f64 {
-        self.watch_last_activity.get()
     }
 }
 

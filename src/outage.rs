@@ -10,7 +10,8 @@ pub struct Outage {
 // === impl Outage ===
 
 impl Outage {
-    /// Counts a failure, and says whether it differs from the one before.
+    /// Counts a failure, and says whether it differs in kind from the one before. Servers word the same failure anew each
+    /// time: `failure` should be what stays the same.
     pub fn is_news(&mut self, failure: &str) -> bool {
         self.attempts += 1;
         let news = self.told.as_deref() != Some(failure);

@@ -41,6 +41,8 @@ pub struct Receiver {
     outage: Outage,
 }
 
+/// The longest wait between attempts while the program is ending.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 /// The smallest batch that a sink's refusal of large ones leads to.
 const MIN_BATCH_BYTES: usize = 64 << 10;
 
@@ -184,14 +186,22 @@ impl Receiver {
     }
 
     async fn wait(&mut self, backoff: &mut Backoff, cause: &SendError) {
-        if self.outage.is_news(&cause.reason) {
+        if self
+            .outage
+            .is_news(&format!("{:?} {:?}", cause.kind, cause.status))
+        {
             warn!(
                 receiver = self.name,
                 error = cause.reason,
                 "events were not taken; trying again until they are"
             );
         }
-        sleep(backoff.next(cause.retry_after, cause.kind == SendErrorKind::Denied)).await;
+        let wait = backoff.next(cause.retry_after, cause.kind == SendErrorKind::Denied);
+        tokio::select! {
+            () = sleep(wait) => {}
+            // The program is ending: there is not much time left to find the sink back.
+            () = self.queue.closed() => sleep(wait.min(LAST_WAIT)).await,
+        }
     }
 
     fn recovered(&mut self) {

@@ -123,6 +123,8 @@ impl Source {
                 .with_label_values(&["queue_full"])
                 .inc();
             self.queue.push(Arc::clone(&event)).await;
+            // Room for one event would be taken up at once, and the watch closed again.
+            self.queue.half_empty().await;
             if self.position.listing {
                 // Part of a list has been handed on, but which part is unknown.
                 self.position.listing = false;

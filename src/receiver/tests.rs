@@ -45,6 +45,11 @@ struct Run {
 
 /// Delivers events of these names as one batch.
 async fn deliver(names: &str, answers: Vec<Answer>) -> Run {
+    deliver_until(names, answers, false).await
+}
+
+/// As [`deliver`], perhaps while the program is ending.
+async fn deliver_until(names: &str, answers: Vec<Answer>, ending: bool) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dead.jsonl");
     let metrics = Metrics::new(None).unwrap();
@@ -83,10 +88,14 @@ async fn deliver(names: &str, answers: Vec<Answer>) -> Run {
         event.metadata.name = name.to_string();
         sender.push(Arc::new(event)).await;
     }
-    drop(sender);
     let start = Instant::now();
-    receiver.run().await;
+    let mut receiver = receiver;
+    let batch = receiver.queue.next(receiver.limits).await.unwrap();
+    let sender = Some(sender).filter(|_| !ending);
+    receiver.deliver(batch).await;
     let took = start.elapsed();
+    drop(sender);
+    receiver.run().await;
     let dead = std::fs::read_to_string(file).unwrap_or_default();
     let dead = dead.lines().map(|line| {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -177,6 +186,14 @@ async fn an_outage_is_waited_out_however_long() {
         "{:?}: backing off, not spinning",
         run.took
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_at_the_end_is_tried_again_and_again() {
+    let answers = (0..20).map(|_| error(SendErrorKind::Denied)).collect();
+    let run = deliver_until("a", answers, true).await;
+    assert_eq!(run.metrics.delivered.get(), 1);
+    assert!(run.took <= Duration::from_secs(21), "{:?}", run.took);
 }
 
 #[tokio::test(start_paused = true)]

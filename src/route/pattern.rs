@@ -17,10 +17,7 @@ mod translate;
 
 /// A compiled pattern. It matches anywhere in a text unless it says otherwise.
 #[derive(Debug, Clone)]
-pub struct Pattern {
-    source: String,
-    matcher: Matcher,
-}
+pub struct Pattern(Matcher);
 
 /// What is wrong with a pattern, as Go would say it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -80,19 +77,15 @@ impl Pattern {
         if source.len() > MAX_LENGTH {
             return Err(PatternError::TooLarge);
         }
-        let matcher = match simple(source) {
-            Some(matcher) => matcher,
-            None => Matcher::Regex(compile(source)?),
-        };
-        Ok(Self {
-            source: source.to_owned(),
-            matcher,
-        })
+        match simple(source) {
+            Some(matcher) => Ok(Self(matcher)),
+            None => compile(source).map(|regex| Self(Matcher::Regex(regex))),
+        }
     }
 
     /// Whether it matches anywhere in `text`.
     pub fn is_match(&self, text: &str) -> bool {
-        match &self.matcher {
+        match &self.0 {
             Matcher::Always => true,
             Matcher::Contains(word) => {
                 // Most texts are shorter, or the word itself.
@@ -108,12 +101,7 @@ impl Pattern {
 
     /// Whether deciding it takes an engine, rather than a look.
     pub fn is_costly(&self) -> bool {
-        matches!(self.matcher, Matcher::Regex(_))
-    }
-
-    /// As it was given.
-    pub fn as_str(&self) -> &str {
-        &self.source
+        matches!(self.0, Matcher::Regex(_))
     }
 }
 

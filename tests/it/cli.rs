@@ -375,9 +375,20 @@ async fn a_first_signal_drains_and_a_second_aborts() {
     let events = cluster.namespace(namespace).await;
     // Nobody answers behind this port, so that there is something to drain.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Nor does anybody read from this pipe: to open it for writing hangs.
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
     let config = format!(
-        "namespace: {namespace}\nroute: {{match: [{{receiver: hook}}]}}\nreceivers: [{{name: hook, webhook: {{endpoint: \"http://u:canary-pw@{}/\"}}}}]",
-        silent.local_addr().unwrap()
+        "namespace: {namespace}\nroute: {{match: [{{receiver: hook}}, {{receiver: pipe}}]}}\nreceivers: [{{name: hook, webhook: {{endpoint: \"http://u:canary-pw@{}/\"}}}}, {{name: pipe, file: {{path: {}}}}}]",
+        silent.local_addr().unwrap(),
+        pipe.display()
     );
     let exporter = Exporter::start(&cluster.kubeconfig, &config).await;
     events
