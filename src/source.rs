@@ -66,6 +66,8 @@ struct Position {
     version: Option<String>,
     /// A list is under way, whose events are in no order: the version stays until it is complete.
     listing: bool,
+    /// The list under way is streamed: it can't wait.
+    streamed: bool,
     /// Whether lists may be streamed: not where the last one had to be cut off, because pages can wait and it can't.
     streaming_lists: bool,
 }
@@ -89,6 +91,7 @@ impl Source {
         let position = Position {
             version: config.start.clone(),
             listing: false,
+            streamed: false,
             streaming_lists: true,
         };
         Self {
@@ -147,8 +150,9 @@ impl Source {
                 self.metrics.heard();
             }
             let event = match update {
-                Ok(Update::Init(reason)) => {
+                Ok(Update::Init { reason, streamed }) => {
                     self.position.listing = true;
+                    self.position.streamed = streamed;
                     self.metrics
                         .lists
                         .with_label_values(&[reason.as_str()])
@@ -165,6 +169,7 @@ impl Source {
                     self.position = Position {
                         version: Some(version),
                         listing: false,
+                        streamed: false,
                         streaming_lists: true,
                     };
                     self.connected(&mut outage);
@@ -214,7 +219,7 @@ impl Source {
             return true;
         }
         // A list by pages has nothing open, and to begin it again would lead nowhere.
-        if !self.position.listing || self.position.streaming_lists {
+        if !self.position.listing || self.position.streamed {
             return false;
         }
         self.health.pause();

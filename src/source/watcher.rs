@@ -49,7 +49,12 @@ pub struct WatchConfig {
 #[derive(Debug, PartialEq)]
 pub enum Update<K> {
     /// A list begins. Versions inside a list are in no order.
-    Init(InitReason),
+    Init {
+        /// Why.
+        reason: InitReason,
+        /// It comes by a watch, which has to be read; else by pages, which can wait.
+        streamed: bool,
+    },
     /// An object of the list.
     InitApply(K),
     /// The list is complete: everything up to this version has been yielded.
@@ -145,8 +150,6 @@ enum State<K> {
         floor: Option<u64>,
         reason: InitReason,
     },
-    /// A list begins.
-    Listing { floor: Option<u64> },
     /// A list by pages: what is left of a page, and how to get the next.
     Paging {
         floor: Option<u64>,
@@ -157,6 +160,7 @@ enum State<K> {
     /// A watch that begins with a list.
     StreamingList {
         floor: Option<u64>,
+        reason: InitReason,
         watch: OpenWatch,
     },
     /// Everything up to a version is known. `verify`: ask first whether the server still counts beyond it.
@@ -199,18 +203,18 @@ impl<K: Versioned> Machine<K> {
             sleep_until(not_before).await;
         }
         match std::mem::replace(&mut self.state, State::Moving) {
-            State::Empty { floor, reason } => {
-                self.state = State::Listing { floor };
-                Ok(Some(Update::Init(reason)))
-            }
-            State::Listing { floor } => self.list(floor).await,
+            State::Empty { floor, reason } => self.list(floor, reason).await,
             State::Paging {
                 floor,
                 items,
                 next,
                 version,
             } => self.page(floor, items, next, version).await,
-            State::StreamingList { floor, watch } => self.stream_list(floor, watch).await,
+            State::StreamingList {
+                floor,
+                reason,
+                watch,
+            } => self.stream_list(floor, reason, watch).await,
             State::Idle { version, verify } => self.open(version, verify).await,
             State::Watching { version, watch } => self.watch(version, watch).await,
             State::Moving => Err(WatchError::Protocol("a state that does not exist")),

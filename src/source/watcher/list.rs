@@ -32,16 +32,24 @@ impl<K: Versioned> Machine<K> {
     pub(super) async fn list(
         &mut self,
         floor: Option<u64>,
+        reason: InitReason,
     ) -> Result<Option<Update<K>>, WatchError> {
-        self.state = State::Listing { floor };
+        self.state = State::Empty { floor, reason };
         if self.streaming_lists && self.strikes.lists < 2 {
             if self.collection.server_minor().await? >= STREAMING_LISTS_SINCE {
                 let query =
                     "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=";
                 match self.collection.open_watch(query).await {
                     Ok(watch) => {
-                        self.state = State::StreamingList { floor, watch };
-                        return Ok(None);
+                        self.state = State::StreamingList {
+                            floor,
+                            reason,
+                            watch,
+                        };
+                        return Ok(Some(Update::Init {
+                            reason,
+                            streamed: true,
+                        }));
                     }
                     // The feature is switched off.
                     Err(Failure {
@@ -63,7 +71,10 @@ impl<K: Versioned> Machine<K> {
             next: Some(String::new()),
             version: String::new(),
         };
-        Ok(None)
+        Ok(Some(Update::Init {
+            reason,
+            streamed: false,
+        }))
     }
 
     pub(super) async fn page(
@@ -150,16 +161,18 @@ impl<K: Versioned> Machine<K> {
     pub(super) async fn stream_list(
         &mut self,
         floor: Option<u64>,
+        reason: InitReason,
         mut watch: OpenWatch,
     ) -> Result<Option<Update<K>>, WatchError> {
         // Until the list is complete nothing of it can be built on.
-        self.state = State::Empty {
-            floor,
-            reason: InitReason::FirstStart,
-        };
+        self.state = State::Empty { floor, reason };
         match watch.next().await {
             Ok(Some(Frame::Applied(object))) => {
-                self.state = State::StreamingList { floor, watch };
+                self.state = State::StreamingList {
+                    floor,
+                    reason,
+                    watch,
+                };
                 Ok(is_above(&object, floor).then_some(Update::InitApply(object)))
             }
             Ok(Some(Frame::Bookmark {
@@ -174,12 +187,20 @@ impl<K: Versioned> Machine<K> {
                 Ok(Some(Update::InitDone(version)))
             }
             Ok(Some(Frame::Deleted { .. } | Frame::Bookmark { .. })) => {
-                self.state = State::StreamingList { floor, watch };
+                self.state = State::StreamingList {
+                    floor,
+                    reason,
+                    watch,
+                };
                 Ok(None)
             }
-            Ok(Some(Frame::Malformed { cause, reason })) => {
-                self.state = State::StreamingList { floor, watch };
-                Ok(Some(Update::Malformed { cause, reason }))
+            Ok(Some(Frame::Malformed { cause, reason: why })) => {
+                self.state = State::StreamingList {
+                    floor,
+                    reason,
+                    watch,
+                };
+                Ok(Some(Update::Malformed { cause, reason: why }))
             }
             Ok(Some(Frame::Error(status))) => {
                 self.strikes.lists += 1;

@@ -227,7 +227,7 @@ async fn story(watch: &mut Updates, length: usize) -> Vec<String> {
             .expect("something happens")
             .unwrap();
         story.push(match item {
-            Ok(Update::Init(reason)) => format!("init:{}", reason.as_str()),
+            Ok(Update::Init { reason, .. }) => format!("init:{}", reason.as_str()),
             Ok(Update::InitApply(event)) => format!("list {}", event.metadata.resource_version),
             Ok(Update::InitDone(version)) => format!("done {version}"),
             Ok(Update::Apply(event)) => format!("apply {}", event.metadata.resource_version),
