@@ -168,12 +168,18 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The incumbent's flags have one dash, or two, as Go's do.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 5] = [
+    const FLAGS: [&str; 11] = [
         "conf",
         "config",
         "kubeconfig",
         "metrics-address",
         "metrics-tls-config",
+        "grace-period",
+        "strict",
+        "event",
+        "events",
+        "dry-run",
+        "output",
     ];
     args.map(|arg| {
         let flag = arg.to_str().and_then(|arg| arg.strip_prefix('-'));

@@ -87,8 +87,8 @@ struct File {
     #[serde(alias = "maxEventsAgeSeconds")]
     max_event_age_seconds: Option<Located<u64>>,
     cluster_name: String,
-    namespace: String,
-    namespaces: Vec<String>,
+    namespace: Located<String>,
+    namespaces: Vec<Located<String>>,
     leader_election: LeaderElection,
     route: Option<RouteConfig>,
     receivers: Vec<ReceiverFile>,
@@ -175,13 +175,12 @@ impl File {
             warnings.push(enabled.problem("leader election is not there yet: run one replica"));
         }
         let mut namespaces: Vec<String> = Vec::new();
-        for namespace in self.namespaces {
-            if !namespaces.contains(&namespace) {
-                namespaces.push(namespace);
+        let one = Some(self.namespace).filter(|namespace| !namespace.value.is_empty());
+        for namespace in self.namespaces.into_iter().chain(one) {
+            check_namespace(&namespace)?;
+            if !namespaces.contains(&namespace.value) {
+                namespaces.push(namespace.value);
             }
-        }
-        if !self.namespace.is_empty() && !namespaces.contains(&self.namespace) {
-            namespaces.push(self.namespace);
         }
         let mut receivers: Vec<ReceiverConfig> = Vec::new();
         for receiver in self.receivers {
@@ -234,6 +233,22 @@ impl File {
         };
         Ok(Duration::from_secs(age))
     }
+}
+
+/// A label of RFC 1123, as Kubernetes wants it.
+fn check_namespace(namespace: &Located<String>) -> Result<(), Problem> {
+    let text = &namespace.value;
+    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let legal = (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| inside(byte) || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if legal {
+        return Ok(());
+    }
+    Err(namespace.problem(format!(
+        "`{text}` is no namespace: names have up to 63 lower-case letters, digits and `-`"
+    )))
 }
 
 fn check_prefix(prefix: &Located<String>) -> Result<(), Problem> {

@@ -6,7 +6,7 @@
 //! last counts, with a warning). Environment variables are put into values after parsing, so that a secret can hold
 //! anything; messages show the text as it is written, never what stands for it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Deref;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -116,7 +116,15 @@ impl fmt::Display for Problem {
         if !self.path.is_empty() {
             write!(f, " {}:", self.path)?;
         }
-        write!(f, " {}", self.message)
+        // Messages quote what stands in the file, and have to stay one line.
+        f.write_char(' ')?;
+        self.message.chars().try_for_each(|c| {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())
+            } else {
+                f.write_char(c)
+            }
+        })
     }
 }
 

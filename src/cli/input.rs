@@ -23,7 +23,10 @@ pub struct EventReader {
 
 /// What tells the kinds of input apart.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Shape {
+    /// Of a Kubernetes object.
+    kind: Option<Box<RawValue>>,
     /// A List.
     items: Option<Vec<Box<RawValue>>>,
     /// A watch frame.
@@ -69,8 +72,23 @@ impl EventReader {
     /// Reads one value; `None` for one that holds no event, such as a bookmark.
     fn unfold(&mut self, value: &RawValue) -> serde_json::Result<Option<Event>> {
         let shape: Shape = serde_json::from_str(value.get())?;
+        let kind = shape.kind.as_ref().map_or("", |kind| kind.get());
+        if !matches!(
+            kind,
+            "" | "null" | "\"Event\"" | "\"EventList\"" | "\"List\""
+        ) {
+            return Err(serde::de::Error::custom(format_args!(
+                "an object of kind {kind} is no Event"
+            )));
+        }
         if let Some(items) = shape.items {
-            self.items = items.into_iter();
+            // A List may hold Lists.
+            let rest = std::mem::take(&mut self.items);
+            self.items = items
+                .into_iter()
+                .chain(rest)
+                .collect::<Vec<_>>()
+                .into_iter();
             return Ok(None);
         }
         if let Some(object) = shape.object {
@@ -80,8 +98,9 @@ impl EventReader {
                 .transpose()?;
             // A deletion is the end of an event, not an occurrence.
             return match kind.as_deref() {
-                Some("ADDED" | "MODIFIED") => serde_json::from_str(object.get()).map(Some),
-                _ => Ok(None),
+                Some("ADDED" | "MODIFIED") => self.unfold(&object),
+                Some("DELETED" | "BOOKMARK" | "ERROR") => Ok(None),
+                _ => Err(serde::de::Error::custom("a watch frame of unknown type")),
             };
         }
         if let Some(event) = shape.event {

@@ -37,7 +37,7 @@ pub struct WebhookConfig {
     /// Of basic authentication.
     password: String,
     /// Of `Authorization: Bearer`.
-    bearer_token: String,
+    bearer_token: Located<String>,
     /// TLS of an `https` endpoint.
     tls: TlsConfig,
     /// Templates in place of the document.
@@ -73,6 +73,9 @@ enum Auth {
     Bearer(String),
 }
 
+/// Without the value, which may be a secret.
+const NO_HEADER: &str =
+    "no header can hold this: it has a control character, such as the end of a line";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 /// How much of an answer is read, for its words.
@@ -130,6 +133,12 @@ impl Webhook {
                     .problem("with `batch`, one header serves many events: it can't have fields")
                     .into());
             }
+            if value_template
+                .literal()
+                .is_some_and(|text| HeaderValue::from_str(text).is_err())
+            {
+                return Err(value.problem(NO_HEADER).into());
+            }
             headers.push((header, value_template));
         }
         let method = match &config.method {
@@ -137,10 +146,19 @@ impl Webhook {
             Some(method) => Method::from_bytes(method.value.to_ascii_uppercase().as_bytes())
                 .map_err(|_| method.problem(format!("`{}` is no HTTP method", method.value)))?,
         };
-        let auth = match (config.username.is_empty(), config.bearer_token.is_empty()) {
-            (true, true) => Auth::None,
-            (false, _) => Auth::Basic(config.username.clone(), config.password.clone()),
-            (true, false) => Auth::Bearer(config.bearer_token.clone()),
+        let token = &config.bearer_token;
+        let auth = match (config.username.is_empty(), token.value.as_str()) {
+            (true, "") => Auth::None,
+            (false, "") => Auth::Basic(config.username.clone(), config.password.clone()),
+            (false, _) => {
+                return Err(token
+                    .problem("give either `username` or `bearerToken`")
+                    .into());
+            }
+            (true, text) if HeaderValue::from_str(text).is_err() => {
+                return Err(token.problem(NO_HEADER).into());
+            }
+            (true, text) => Auth::Bearer(text.to_owned()),
         };
         let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
         let client = client(&config.tls, settings.timeout)?;

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use secrecy::ExposeSecret as _;
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 
 use crate::metrics::ApiMetrics;
@@ -35,6 +36,12 @@ pub fn connect(config: &Config, metrics: ApiMetrics) -> anyhow::Result<Client> {
     if config.proxy_url.is_some() {
         bail!(
             "a proxy in front of the API server is not supported (proxy-url in the kubeconfig, or HTTPS_PROXY)"
+        );
+    }
+    let token = config.auth_info.token.as_ref();
+    if token.is_some_and(|token| HeaderValue::from_str(token.expose_secret()).is_err()) {
+        bail!(
+            "the kubeconfig's token holds characters that no token has, such as the end of a line"
         );
     }
     let mut tcp = HttpConnector::new();

@@ -99,6 +99,22 @@ fn what_would_run_and_never_work_is_a_mistake_too() {
             "error: config.yaml:2:52: receivers[0].retry.initial: must be at least 1ms",
         ),
         (
+            "namespaces: [a/b]\nroute: {}",
+            "error: config.yaml:1:14: namespaces[0]: `a/b` is no namespace: names have up to 63 lower-case letters, digits and `-`",
+        ),
+        (
+            "logLevel: \"a\\nb\"\nroute: {}",
+            "error: config.yaml:1:11: logLevel: `a\\nb` is not one of ",
+        ),
+        (
+            "route: {}\nreceivers: [{name: a, webhook: {endpoint: \"http://x\", bearerToken: \"tok\\n\"}}]",
+            "error: config.yaml:2:68: receivers[0].webhook.bearerToken: no header can hold this",
+        ),
+        (
+            "route: {}\nreceivers: [{name: a, webhook: {endpoint: \"http://x\", headers: {A: \"s3cret{{\"}}}]",
+            "error: config.yaml:2:68: receivers[0].webhook.headers.A: template: `{{` is not closed",
+        ),
+        (
             "route: {}\nreceivers: [{name: a, stdout: {}, batch: {maxDelay: 9999999h}}]",
             "error: config.yaml:2:53: receivers[0].batch.maxDelay: must be at most 24h",
         ),
@@ -208,6 +224,17 @@ fn replay_sends_events_of_every_shape_whatever_their_age() {
         &documents,
     );
     assert_eq!(text(&again.stdout), documents);
+    let pods = run(
+        &["replay", "config.yaml", "-events", "-"],
+        &config,
+        r#"{"kind":"PodList","items":[{"kind":"Pod","metadata":{"name":"p"}}]}"#,
+    );
+    assert_eq!(pods.status.code(), Some(1));
+    assert!(
+        text(&pods.stderr).contains("an object of kind \"PodList\" is no Event"),
+        "{}",
+        text(&pods.stderr)
+    );
     // A receiver that drops what comes too fast has all the time it needs in a replay.
     let many: String = (0..500)
         .map(|at| format!("{{\"metadata\":{{\"name\":\"e{at}\",\"uid\":\"u{at}\"}}}}\n"))
