@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt as _;
 use tracing::{error, warn};
 
 use crate::event::{Document, DocumentOptions, Event, Time, go_json};
+use crate::sink::file::is_torn;
 
 /// What a receiver does with rejected events, as the configuration gives it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -52,6 +53,8 @@ impl DeadLetter {
         };
         if let Err(error) = self.append(&path, event, reason).await {
             let error = format!("{error:#}");
+            // Opened anew next time: what was written half needs its end.
+            self.file = None;
             error!(receiver = self.receiver, path = %path.display(), error, "cannot write the dead letter file");
             self.log(event, reason);
         }
@@ -73,6 +76,10 @@ impl DeadLetter {
         let file = match &mut self.file {
             Some(file) => file,
             none => {
+                let looked_at = path.to_owned();
+                if tokio::task::spawn_blocking(move || is_torn(&looked_at)).await?? {
+                    line.insert(0, b'\n');
+                }
                 let mut options = OpenOptions::new();
                 let opened = options.create(true).append(true).mode(0o600).open(path);
                 none.insert(opened.await?)
@@ -92,5 +99,30 @@ impl DeadLetter {
             error = reason,
             "rejected an event"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_record_never_begins_in_a_line_that_a_crash_has_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rejected.jsonl");
+        std::fs::write(&file, "{\"torn\":").unwrap();
+        let config = DeadLetterConfig {
+            file: Some(file.clone()),
+        };
+        let mut letter = DeadLetter::new("r", config);
+        for _ in 0..2 {
+            letter.put(&Event::default(), "no").await;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (3, "{\"torn\":"));
+        for line in &lines[1..] {
+            serde_json::from_str::<serde_json::Value>(line).unwrap();
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Files of JSON lines, rotated by size and age as the incumbent's are (it uses lumberjack, whose names these are).
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -172,13 +172,16 @@ impl RotatingFile {
                     .create(folder)?;
             }
             self.prune();
-            self.open = Some(
-                OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .mode(0o600)
-                    .open(&self.path)?,
-            );
+            let torn = is_torn(&self.path)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(&self.path)?;
+            if torn {
+                file.write_all(b"\n")?;
+            }
+            self.open = Some(file);
         }
         self.open
             .as_mut()
@@ -268,6 +271,18 @@ impl RotatingFile {
         }
         Ok(backups)
     }
+}
+
+/// Whether a file's last line has no end, as a crash leaves it. What is not there is whole.
+pub fn is_torn(path: &Path) -> io::Result<bool> {
+    if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) {
+        return Ok(false);
+    }
+    let mut file = File::open(path)?;
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 #[cfg(test)]
@@ -369,6 +384,23 @@ mod tests {
             backup.file_name().unwrap(),
             "events-2024-05-01T10-20-30.123.log"
         );
+    }
+
+    #[tokio::test]
+    async fn a_line_that_a_crash_has_torn_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        fs::write(&path, "whole\n{\"torn\":").unwrap();
+        build(&config(&path), SETTINGS)
+            .unwrap()
+            .send(&[event("a")])
+            .await
+            .unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(&lines[..2], ["whole", "{\"torn\":"]);
+        serde_json::from_str::<serde_json::Value>(lines[2]).unwrap();
+        assert_eq!(lines.len(), 3);
     }
 
     #[test]
