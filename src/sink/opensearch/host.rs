@@ -10,10 +10,11 @@ use opensearch::http::headers::{HeaderMap, HeaderValue};
 use opensearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use opensearch::http::{Method, Url};
 use tokio::time::Instant;
+use url::Origin;
 
 use super::{Dialect, OpenSearchConfig};
-use crate::sink::SendError;
 use crate::sink::http::TlsFiles;
+use crate::sink::{SendError, SendErrorKind};
 
 /// The hosts, used in turn.
 pub(super) struct Hosts {
@@ -25,6 +26,7 @@ struct Host {
     transport: Transport,
     /// Without credentials.
     name: String,
+    origin: Origin,
     resting_until: Option<Instant>,
 }
 
@@ -62,12 +64,26 @@ impl Hosts {
                 .send(Method::Post, path, headers, None::<&()>, Some(body), None)
                 .await?;
             let (status, headers) = (response.status_code().as_u16(), response.headers().clone());
-            Ok::<_, opensearch::Error>((status, headers, response.bytes().await?))
+            let origin = response.url().origin();
+            Ok::<_, opensearch::Error>((origin, (status, headers, response.bytes().await?)))
         };
         match answer.await {
-            Ok(answer) => {
+            Ok((origin, answer)) => {
                 host.resting_until = None;
-                Ok(answer)
+                if origin == host.origin {
+                    return Ok(answer);
+                }
+                // The client follows redirects, by a GET even, so that this answers something else than was asked.
+                Err(SendError {
+                    kind: SendErrorKind::Denied,
+                    reason: format!(
+                        "{} redirects to {}: give that under `hosts`",
+                        host.name,
+                        origin.ascii_serialization()
+                    ),
+                    status: Some(answer.0),
+                    retry_after: None,
+                })
             }
             Err(error) => {
                 host.resting_until = Some(Instant::now() + REST);
@@ -114,6 +130,7 @@ impl Host {
         // Neither fails for a URL that has a host.
         let _ = url.set_username("");
         let _ = url.set_password(None);
+        let origin = url.origin();
         let name = url.as_str().trim_end_matches('/').to_owned();
         // As the incumbent: sinks are in the cluster, proxies lead out of it.
         let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
@@ -150,6 +167,7 @@ impl Host {
         Ok(Self {
             transport,
             name,
+            origin,
             resting_until: None,
         })
     }

@@ -160,6 +160,23 @@ async fn a_request_that_was_not_answered_event_by_event_settles_nothing() {
 }
 
 #[tokio::test]
+async fn what_answers_behind_a_redirect_has_taken_nothing() {
+    let elsewhere = Server::start(vec![items(&[201])]).await;
+    let location = format!("location: {}/\r\n", elsewhere.url).leak();
+    let server = Server::start(vec![Answer::Status(302, location, String::new())]).await;
+    let error = sink(&server, "index: i")
+        .send(&events("a"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, SendErrorKind::Denied);
+    let expected = format!(
+        "{} redirects to {}: give that under `hosts`",
+        server.url, elsewhere.url
+    );
+    assert_eq!(error.reason, expected);
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_unpack_requests_gets_them_plain() {
     let broken = r#"{"error":{"reason":"Illegal character ((CTRL-CHAR, code 31))"}}"#;
     let server = Server::start(vec![Answer::Status(400, "", broken.into()), items(&[201])]).await;
