@@ -164,8 +164,15 @@ impl File {
     fn check(self, warnings: &mut Vec<Problem>) -> Result<Config, Problem> {
         let max_event_age = self.max_event_age(warnings)?;
         let Some(route) = self.route else {
-            return Err(Problem::nowhere(
-                "there is no `route`: no event would go anywhere",
+            let message = "there is no `route`: no event would go anywhere";
+            // The key that was ignored may be the one that is missed.
+            let ignored = warnings.iter().find(|key| !key.path.contains(['.', '[']));
+            return Err(ignored.map_or_else(
+                || Problem::nowhere(message),
+                |key| Problem {
+                    message: format!("{message}; and {}", key.message),
+                    ..key.clone()
+                },
             ));
         };
         if let Some(prefix) = &self.metrics_name_prefix {

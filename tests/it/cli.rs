@@ -99,6 +99,10 @@ fn what_would_run_and_never_work_is_a_mistake_too() {
             "error: config.yaml:2:52: receivers[0].retry.initial: must be at least 1ms",
         ),
         (
+            "rout: {}",
+            "error: config.yaml:1:1: rout: there is no `route`: no event would go anywhere; and unknown key `rout`, ignored; did you mean `route`?",
+        ),
+        (
             "namespaces: [a/b]\nroute: {}",
             "error: config.yaml:1:14: namespaces[0]: `a/b` is no namespace: names have up to 63 lower-case letters, digits and `-`",
         ),
