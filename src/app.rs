@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use futures::FutureExt as _;
 use kube::Client;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -19,7 +20,7 @@ use crate::config::{Config, ConfigError, ReceiverConfig};
 use crate::dead_letter::DeadLetter;
 use crate::health::WatchHealth;
 use crate::metrics::{Metrics, ReceiverMetrics};
-use crate::receiver::Receiver;
+use crate::receiver::{Receiver, SinkClosed};
 use crate::route::Route;
 use crate::router::{Outlet, Router};
 use crate::sink::SinkSettings;
@@ -29,11 +30,8 @@ use crate::yaml::{Located, Problem};
 /// Everything behind the source, built and not started.
 pub struct Pipeline {
     router: Router,
-    /// What has been read and not been routed.
-    unrouted: QueueProbe,
     receivers: Vec<Receiver>,
-    held: Vec<Held>,
-    metrics: Arc<Metrics>,
+    account: Account,
 }
 
 /// The whole program, built and not started.
@@ -45,6 +43,7 @@ pub struct App {
 }
 
 /// What a receiver holds, for the account at the end.
+#[derive(Clone)]
 struct Held {
     receiver: String,
     queue: QueueProbe,
@@ -53,8 +52,17 @@ struct Held {
 
 /// A part that has ended before it was told to.
 #[derive(Debug, thiserror::Error)]
-#[error("a part of the program has ended unexpectedly")]
-pub struct PartEnded(#[source] Option<tokio::task::JoinError>);
+pub enum PartEnded {
+    /// Nobody is left to deliver to.
+    #[error(transparent)]
+    SinkClosed(#[from] SinkClosed),
+    /// A bug: it has panicked, or returned.
+    #[error("a part of the program has ended unexpectedly")]
+    Bug(#[source] Option<JoinError>),
+}
+
+/// What is running.
+type Tasks = JoinSet<Result<(), SinkClosed>>;
 
 /// The queue between source and router: a page of a list, or a burst.
 const SOURCE_QUEUE_BYTES: usize = 2 << 20;
@@ -115,34 +123,36 @@ impl Pipeline {
         let router = Router::new(events, route, outlets, metrics.router());
         Ok(Self {
             router,
-            unrouted,
             receivers,
-            held,
-            metrics,
+            account: Account {
+                unrouted,
+                held,
+                metrics,
+            },
         })
     }
 
-    /// Starts router and receivers in `tasks`; returns what they hold.
-    fn spawn(self, tasks: &mut JoinSet<()>) -> Account {
-        tasks.spawn(self.router.run());
+    /// What comes of the events, now and at the end.
+    pub fn account(&self) -> Account {
+        self.account.clone()
+    }
+
+    /// Starts router and receivers in `tasks`.
+    fn spawn(self, tasks: &mut Tasks) {
+        tasks.spawn(self.router.run().map(Ok));
         for receiver in self.receivers {
             tasks.spawn(receiver.run());
-        }
-        Account {
-            unrouted: self.unrouted,
-            held: self.held,
-            metrics: self.metrics,
         }
     }
 
     /// Runs until the input is closed and everything that went in is settled.
-    pub async fn run(self) -> Result<Account, PartEnded> {
+    pub async fn run(self) -> Result<(), PartEnded> {
         let mut tasks = JoinSet::new();
-        let account = self.spawn(&mut tasks);
+        self.spawn(&mut tasks);
         while let Some(ended) = tasks.join_next().await {
-            ended.map_err(|error| PartEnded(Some(error)))?;
+            ended.map_err(|error| PartEnded::Bug(Some(error)))??;
         }
-        Ok(account)
+        Ok(())
     }
 }
 
@@ -242,33 +252,49 @@ impl App {
 
     /// Runs until `shutdown`, then drains for `grace` at the most.
     pub async fn run(self, shutdown: CancellationToken, grace: Duration) -> anyhow::Result<()> {
-        let mut tasks = JoinSet::new();
+        let mut tasks = Tasks::new();
         for source in self.sources {
-            tasks.spawn(source.run(shutdown.clone()));
+            tasks.spawn(source.run(shutdown.clone()).map(Ok));
         }
-        let account = self.pipeline.spawn(&mut tasks);
+        let account = self.pipeline.account();
+        self.pipeline.spawn(&mut tasks);
 
         tokio::select! {
             // In this order: told to stop, the sources end at once, and that is no failure.
             biased;
             () = shutdown.cancelled() => {}
             // Nothing ends before it is told to. Whatever is left would do half the work.
-            ended = tasks.join_next() => bail!(PartEnded(ended.and_then(Result::err))),
+            ended = tasks.join_next() => {
+                account.close();
+                bail!(match ended {
+                    Some(Ok(Err(closed))) => PartEnded::SinkClosed(closed),
+                    ended => PartEnded::Bug(ended.and_then(Result::err)),
+                })
+            }
         }
         info!(grace = ?grace, "draining");
         let mut failed = None;
         let drained = tokio::time::timeout(grace, async {
             while let Some(ended) = tasks.join_next().await {
-                failed = ended.err().or(failed.take());
+                let ended = ended.map_err(|error| PartEnded::Bug(Some(error)));
+                failed = ended.and_then(|ended| Ok(ended?)).err().or(failed.take());
             }
         });
         let in_time = drained.await.is_ok();
-        account.close(in_time);
-        failed.map_or(Ok(()), |error| Err(PartEnded(Some(error)).into()))
+        account.close();
+        if let Some(error) = failed {
+            bail!(error);
+        }
+        if !in_time {
+            bail!("the grace period was over before everything was delivered");
+        }
+        info!("drained");
+        Ok(())
     }
 }
 
-/// What was held and what came of it.
+/// What is held, and what came of the rest.
+#[derive(Clone)]
 pub struct Account {
     unrouted: QueueProbe,
     held: Vec<Held>,
@@ -295,7 +321,7 @@ impl Account {
     }
 
     /// Says what is left unacknowledged at the end.
-    fn close(&self, in_time: bool) {
+    fn close(&self) {
         let unrouted = self.unrouted.state().events;
         if unrouted > 0 {
             warn!(
@@ -319,11 +345,6 @@ impl Account {
                 );
                 self.metrics.abandoned(&held.receiver, left);
             }
-        }
-        if in_time {
-            info!("drained");
-        } else {
-            warn!("the grace period is over");
         }
     }
 }

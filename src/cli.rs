@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
@@ -149,14 +149,14 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command.unwrap_or(Command::Run(cli.run)) {
             Command::Run(args) => run(args).await.map(|()| ExitCode::SUCCESS),
             Command::Check(args) => check(&args),
-            Command::Route(args) => route(&args).map(|()| ExitCode::SUCCESS),
+            Command::Route(args) => route(&args),
             Command::Replay(args) => replay::replay(args).await,
             Command::Version => {
                 say(format_args!(
                     "kubernetes-event-exporter {} ({})",
                     crate::VERSION,
                     crate::REVISION
-                ));
+                ))?;
                 Ok(ExitCode::SUCCESS)
             }
         }
@@ -240,14 +240,20 @@ fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<(String, Loaded)> {
             Config::built_in(io::stdout().is_terminal())?,
         ));
     }
-    Ok((path.display().to_string(), load(path)?))
-}
-
-/// Reads a configuration and compiles its routes, so that every warning is known.
-fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let mut loaded = Config::load(path)?;
     compile(path, &mut loaded)?;
-    Ok(loaded)
+    Ok((path.display().to_string(), loaded))
+}
+
+/// Reads a configuration, compiles its routes, and tells of everything that is odd.
+fn load(path: &Path) -> Result<(String, Loaded, Route), ConfigError> {
+    let mut loaded = Config::load(path)?;
+    let route = compile(path, &mut loaded)?;
+    let path = path.display().to_string();
+    for warning in &loaded.warnings {
+        complain(format_args!("warning: {path}:{warning}"));
+    }
+    Ok((path, loaded, route))
 }
 
 fn compile(path: &Path, loaded: &mut Loaded) -> Result<Route, ConfigError> {
@@ -271,11 +277,7 @@ fn compile(path: &Path, loaded: &mut Loaded) -> Result<Route, ConfigError> {
 }
 
 fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let path = args.config.display().to_string();
-    let loaded = load(&args.config)?;
-    for warning in &loaded.warnings {
-        complain(format_args!("warning: {path}:{warning}"));
-    }
+    let (path, loaded, _) = load(&args.config)?;
     let warnings = loaded.warnings.len();
     // Templates, URLs and certificate files are looked at by those that use them.
     let receivers = loaded.config.receivers.len();
@@ -286,15 +288,17 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     }
     say(format_args!(
         "{path}: ok, {receivers} receivers, {warnings} warnings"
-    ));
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn route(args: &RouteArgs) -> anyhow::Result<()> {
-    let mut loaded = Config::load(&args.config)?;
-    let route = compile(&args.config, &mut loaded)?;
+fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
+    let (_, loaded, route) = load(&args.config)?;
+    let mut unread = 0;
     for event in EventReader::open(&args.event)? {
-        let event = event?;
+        let Some(event) = readable(event, &mut unread) else {
+            continue;
+        };
         let resolution = route.resolve(&event);
         let receivers: Vec<&str> = resolution
             .receivers
@@ -309,15 +313,32 @@ fn route(args: &RouteArgs) -> anyhow::Result<()> {
             )),
             Output::Text if receivers.is_empty() => say(format_args!("{key}: no receiver")),
             Output::Text => say(format_args!("{key}: {}", receivers.join(", "))),
-        }
+        }?;
     }
-    Ok(())
+    Ok(exit_code(unread == 0))
+}
+
+/// The event, or word of what is none.
+fn readable(event: anyhow::Result<Event>, unread: &mut u64) -> Option<Event> {
+    event
+        .inspect_err(|error| {
+            *unread += 1;
+            complain(format_args!("error: {error:#}"));
+        })
+        .ok()
+}
+
+fn exit_code(success: bool) -> ExitCode {
+    if success {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILURE)
+    }
 }
 
 /// Prints a line that was asked for.
-fn say(line: std::fmt::Arguments<'_>) {
-    // Whoever read it may have seen enough.
-    let _ = writeln!(io::stdout(), "{line}");
+fn say(line: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
 }
 
 /// Prints a line for whoever called.

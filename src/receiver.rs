@@ -1,6 +1,7 @@
 //! The Receiver: takes batches from its queue and hands them to its sink until every event is taken or refused.
 //!
-//! All of repeating, splitting, counting and draining is here. It ends when its queue is closed and empty.
+//! All of repeating, splitting, counting and draining is here. It ends when its queue is closed and empty, or its sink is
+//! closed for good.
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +42,14 @@ pub struct Receiver {
     outage: Outage,
 }
 
+/// A sink that will never take anything again.
+#[derive(Debug, thiserror::Error)]
+#[error("the receiver `{receiver}` has ended: {error}")]
+pub struct SinkClosed {
+    receiver: String,
+    error: SendError,
+}
+
 /// The longest wait between attempts while the program is ending.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 /// The smallest batch that a sink's refusal of large ones leads to.
@@ -71,15 +80,16 @@ impl Receiver {
         }
     }
 
-    /// Delivers until the queue is closed and empty.
-    pub async fn run(mut self) {
+    /// Delivers until the queue is closed and empty. Fails if the sink is closed for good.
+    pub async fn run(mut self) -> Result<(), SinkClosed> {
         while let Some(batch) = self.queue.next(self.limits).await {
-            self.deliver(batch).await;
+            self.deliver(batch).await?;
         }
+        Ok(())
     }
 
     /// Delivers one batch, in as many pieces and attempts as it takes.
-    async fn deliver(&mut self, batch: Vec<Arc<Event>>) {
+    async fn deliver(&mut self, batch: Vec<Arc<Event>>) -> Result<(), SinkClosed> {
         let mut backoff = Backoff::new(self.retry);
         let mut pieces = vec![batch];
         self.show_in_flight(&pieces);
@@ -126,10 +136,15 @@ impl Receiver {
                             }
                             self.show_in_flight(&pieces);
                         }
+                        SendErrorKind::Closed => {
+                            let receiver = self.name.clone();
+                            return Err(SinkClosed { receiver, error });
+                        }
                     }
                 }
             }
         }
+        Ok(())
     }
 
     /// Counts what a receipt settles; returns what is left of the batch, and why.

@@ -80,6 +80,8 @@ pub enum SendErrorKind {
     TooLarge,
     /// Something in it is refused. Smaller batches find out what.
     Refused,
+    /// Whoever read it is gone for good: nothing will be taken ever again.
+    Closed,
 }
 
 /// Which sink, as the configuration gives it.

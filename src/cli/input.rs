@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -52,12 +52,17 @@ impl EventReader {
                 Box::new(io::stdin()),
             ));
         }
-        let file = File::open(path)
-            .with_context(|| format!("cannot read the events in {}", path.display()))?;
-        Ok(Self::new(
-            PathBuf::from(path).display().to_string(),
-            Box::new(file),
-        ))
+        let name = path.display().to_string();
+        let cannot = || format!("cannot read the events in {name}");
+        let file = File::open(path).with_context(cannot)?;
+        let metadata = file.metadata().with_context(cannot)?;
+        // As it is now: it may be the dead letter that this very input is going to add to.
+        let end = if metadata.is_file() {
+            metadata.len()
+        } else {
+            u64::MAX
+        };
+        Ok(Self::new(name, Box::new(file.take(end))))
     }
 
     fn new(name: String, input: Box<dyn Read + Send>) -> Self {

@@ -92,10 +92,10 @@ async fn deliver_until(names: &str, answers: Vec<Answer>, ending: bool) -> Run {
     let mut receiver = receiver;
     let batch = receiver.queue.next(receiver.limits).await.unwrap();
     let sender = Some(sender).filter(|_| !ending);
-    receiver.deliver(batch).await;
+    receiver.deliver(batch).await.unwrap();
     let took = start.elapsed();
     drop(sender);
-    receiver.run().await;
+    receiver.run().await.unwrap();
     let dead = std::fs::read_to_string(file).unwrap_or_default();
     let dead = dead.lines().map(|line| {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -1,5 +1,6 @@
 //! Standard output: one JSON document a line, a layout, or a table for people. Logs go to standard error, always.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::body::Body;
-use super::{Receipt, Rejection, SendError, Sink, SinkSettings};
+use super::{Receipt, Rejection, SendError, SendErrorKind, Sink, SinkSettings};
 use crate::event::Event;
 use crate::yaml::{Located, Value};
 
@@ -103,8 +104,12 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
             self.writer.write_all(&lines).await?;
             self.writer.flush().await
         };
-        written.await.map_err(|error| {
-            SendError::transient(format!("cannot write to {}: {error}", self.name))
+        written.await.map_err(|error| SendError {
+            kind: match error.kind() {
+                ErrorKind::BrokenPipe => SendErrorKind::Closed,
+                _ => SendErrorKind::Transient,
+            },
+            ..SendError::transient(format!("cannot write to {}: {error}", self.name))
         })?;
         Ok(Receipt {
             rejected,
@@ -226,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_stream_is_tried_again() {
+    async fn a_closed_stream_is_the_end() {
         let (reader, writer) = tokio::io::duplex(64);
         drop(reader);
         let mut sink = Lines::to(
@@ -237,6 +242,7 @@ mod tests {
         )
         .unwrap();
         let error = sink.send(&[event("a")]).await.unwrap_err();
+        assert_eq!(error.kind, SendErrorKind::Closed);
         assert!(
             error
                 .reason

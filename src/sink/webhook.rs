@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use reqwest::{Client, Method, Url};
 use serde::Deserialize;
 
@@ -127,6 +129,11 @@ impl Webhook {
         for (name, value) in &config.headers {
             let header = HeaderName::try_from(name)
                 .map_err(|_| value.problem(format!("`{name}` is no legal name of a header")))?;
+            if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&header) {
+                return Err(value
+                    .problem("leave this header out: it follows from the body")
+                    .into());
+            }
             let value_template = Template::parse(value)?;
             if config.batch.is_some() && value_template.literal().is_none() {
                 return Err(value

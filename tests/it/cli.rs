@@ -1,7 +1,6 @@
 //! The program at the command line: what it prints, and its exit codes.
 
 use std::process::Command;
-use std::time::Duration;
 
 use crate::support::{Cluster, EXPORTER, Exporter, event, eventually, lines, run, text};
 use kube::api::PostParams;
@@ -193,91 +192,6 @@ fn route_says_where_events_would_go() {
 }
 
 #[test]
-fn replay_sends_events_of_every_shape_whatever_their_age() {
-    let old = r#"{"metadata":{"name":"old","namespace":"n","uid":"u"},"lastTimestamp":"2001-01-01T00:00:00Z","clusterName":"mine","involvedObject":{"labels":{"a":"b"},"deleted":true}}"#;
-    let list = format!(r#"{{"kind":"List","items":[{old}]}}"#);
-    let frame = format!(r#"{{"type":"MODIFIED","object":{old}}}"#);
-    let config = format!("clusterName: other\n{STDOUT}");
-    let output = run(
-        &["replay", "config.yaml", "--events", "-"],
-        &config,
-        &format!("{list}\n{frame}\n{old}\n"),
-    );
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let documents = text(&output.stdout);
-    assert_eq!(
-        documents.lines().count(),
-        3,
-        "nothing but documents: {documents}"
-    );
-    for line in documents.lines() {
-        let document: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert_eq!(
-            (
-                &document["clusterName"],
-                &document["involvedObject"]["labels"]["a"]
-            ),
-            (&"mine".into(), &"b".into())
-        );
-        assert_eq!(document["involvedObject"]["deleted"], true);
-    }
-    // What it has written it can read again.
-    let again = run(
-        &["replay", "config.yaml", "--events", "-"],
-        &config,
-        &documents,
-    );
-    assert_eq!(text(&again.stdout), documents);
-    let pods = run(
-        &["replay", "config.yaml", "-events", "-"],
-        &config,
-        r#"{"kind":"PodList","items":[{"kind":"Pod","metadata":{"name":"p"}}]}"#,
-    );
-    assert_eq!(pods.status.code(), Some(1));
-    assert!(
-        text(&pods.stderr).contains("an object of kind \"PodList\" is no Event"),
-        "{}",
-        text(&pods.stderr)
-    );
-    // A receiver that drops what comes too fast has all the time it needs in a replay.
-    let many: String = (0..500)
-        .map(|at| format!("{{\"metadata\":{{\"name\":\"e{at}\",\"uid\":\"u{at}\"}}}}\n"))
-        .collect();
-    let dropping = STDOUT.replace(
-        "name: out,",
-        "name: out, onFull: drop, queue: {maxBytes: 10Ki},",
-    );
-    assert!(dropping.contains("drop"), "{dropping}");
-    let all = run(
-        &["replay", "config.yaml", "--events", "-"],
-        &dropping,
-        &many,
-    );
-    assert_eq!(text(&all.stdout).lines().count(), 500);
-    let dry = run(
-        &["replay", "config.yaml", "--events", "-", "--dry-run"],
-        &config,
-        old,
-    );
-    let line: serde_json::Value = serde_json::from_slice(&dry.stdout).unwrap();
-    assert_eq!(
-        (&line["event"], &line["receiver"]),
-        (&"n/old".into(), &"out".into())
-    );
-    let broken = run(
-        &["replay", "config.yaml", "--events", "-"],
-        &config,
-        "{\"metadata\":{}}\nnonsense",
-    );
-    assert_eq!(broken.status.code(), Some(1));
-    assert!(
-        text(&broken.stderr).contains("error: standard input: no event"),
-        "{}",
-        text(&broken.stderr)
-    );
-}
-
-#[test]
 fn usage_errors_and_versions() {
     for args in [&["-version"][..], &["--nope"], &["check"], &["route", "x"]] {
         let code = Command::new(EXPORTER)
@@ -438,7 +352,6 @@ async fn a_first_signal_drains_and_a_second_aborts() {
         exporter.log().contains("\"draining\"")
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
     exporter.signal("-TERM");
     let (code, log) = exporter.ended().await;
     assert_eq!(code, Some(1), "{log}");

@@ -13,4 +13,5 @@ mod cli;
 mod end_to_end;
 mod examples;
 mod opensearch;
+mod replay;
 mod support;

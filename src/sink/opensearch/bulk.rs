@@ -59,7 +59,15 @@ struct Item {
 #[derive(Deserialize)]
 struct ItemResult {
     status: u16,
-    error: Option<ItemError>,
+    error: Option<ErrorForm>,
+}
+
+/// Proxies and lookalikes answer with a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ErrorForm {
+    Object(ItemError),
+    Text(String),
 }
 
 #[derive(Deserialize, Default)]
@@ -148,7 +156,14 @@ pub fn read(answer: &[u8], sent: usize) -> Result<Outcome, SendError> {
     }
     let mut outcome = Outcome::default();
     for (index, Item { create: result }) in items.into_iter().enumerate() {
-        let error = result.error.unwrap_or_default();
+        let error = match result.error {
+            Some(ErrorForm::Object(error)) => error,
+            Some(ErrorForm::Text(text)) => ItemError {
+                reason: Some(text),
+                ..ItemError::default()
+            },
+            None => ItemError::default(),
+        };
         match fate(result.status, &error) {
             Fate::Taken => {}
             Fate::TakenBefore => outcome.duplicates += 1,

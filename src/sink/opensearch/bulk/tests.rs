@@ -213,6 +213,16 @@ fn only_what_was_not_taken_is_named() {
 }
 
 #[test]
+fn an_error_that_is_a_text_concerns_its_item_alone() {
+    let answer =
+        br#"{"items":[{"create":{"status":201}},{"create":{"status":400,"error":"boom"}}]}"#;
+    let outcome = read(answer, 2).unwrap();
+    assert_eq!(outcome.retry, [0_usize; 0]);
+    assert_eq!(outcome.rejected[0].index, 1);
+    assert_eq!(outcome.rejected[0].reason, "HTTP 400: : boom");
+}
+
+#[test]
 fn an_answer_of_another_length_settles_nothing() {
     for answer in [
         r#"{"errors":false,"items":[{"create":{"status":201}}]}"#,
