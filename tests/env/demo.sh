@@ -118,7 +118,9 @@ set +m
 if [ -z "${EXPORTER:-}" ]; then
   step "building the exporter"
   (cd "$project" && ${CARGO:-cargo} build --locked)
-  EXPORTER=$project/target/debug/kubernetes-event-exporter
+  # The folder may be another than ./target: CARGO_TARGET_DIR, or the user's cargo configuration.
+  target=$(cd "$project" && ${CARGO:-cargo} metadata --locked --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+  EXPORTER=$target/debug/kubernetes-event-exporter
 fi
 for job in "${jobs[@]}"; do wait "$job" || die "a server did not start"; done
 jobs=()
