@@ -56,13 +56,17 @@ with_lock() {
   exec 8>&-
 }
 
-# identity PID: its start time, nothing if it is gone or only waits to be reaped
+# identity PID: its start time, nothing if it is gone or only waits to be reaped. A process whose first thread waits for that
+# is not gone before its other threads are: until then it holds its ports.
 identity() {
   local stat
   read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
-  # shellcheck disable=SC2086
-  set -- ${stat##*) }
-  if [ "$1" != Z ]; then echo "${20}"; fi
+  set -- "$1"/task "${stat##*) }"
+  # shellcheck disable=SC2206
+  local fields=($2)
+  if [ "${fields[0]}" != Z ] || [ "$(find "/proc/$1" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)" -gt 1 ]; then
+    echo "${fields[19]}"
+  fi
 }
 
 # pid_of NAME: the pid of a process of this instance, if it runs
