@@ -57,8 +57,8 @@ impl Template {
             .map_err(|message| text.problem(message))
     }
 
-    /// Renders it for one event.
-    pub fn render(&self, event: &Event) -> String {
+    /// Renders it for one event. It fails where the incumbent would lose the event: the event goes to the dead letter.
+    pub fn render(&self, event: &Event) -> Result<String, RenderError> {
         let mut rendered = String::new();
         for part in &self.parts {
             match part {
@@ -68,7 +68,7 @@ impl Template {
                 }
             }
         }
-        rendered
+        Ok(rendered)
     }
 
     /// The text itself if there is nothing to render in it.
@@ -270,7 +270,7 @@ impl Layout {
 
     fn append_rendered(&self, event: &Event, to: &mut Vec<u8>) -> Result<(), RenderError> {
         match self {
-            Self::Text(template) => go_json::append(&template.render(event), to)?,
+            Self::Text(template) => go_json::append(&template.render(event)?, to)?,
             Self::Literal(value) => go_json::append(value, to)?,
             Self::List(elements) => {
                 to.push(b'[');

@@ -261,19 +261,7 @@ impl OpenSearch {
         let mut rejected = Vec::new();
         for (at, event) in batch.iter().enumerate() {
             let start = to.len();
-            let index = self.target.of(event, self.ids == Ids::Event);
-            let written = Operation {
-                action: self.action(event),
-                index: &index,
-            }
-            .append(to)
-            .and_then(|()| {
-                to.push(b'\n');
-                self.body
-                    .append(event, to)
-                    .map_err(|error| error.to_string())
-            });
-            match written {
+            match self.encode_one(event, to) {
                 Ok(()) => {
                     to.push(b'\n');
                     sent.push(at);
@@ -285,6 +273,23 @@ impl OpenSearch {
             }
         }
         (sent, rejected)
+    }
+
+    /// Appends the operation and its document, without the last line end.
+    fn encode_one(&self, event: &Event, to: &mut Vec<u8>) -> Result<(), String> {
+        let index = self
+            .target
+            .of(event, self.ids == Ids::Event)
+            .map_err(|error| error.to_string())?;
+        Operation {
+            action: self.action(event),
+            index: &index,
+        }
+        .append(to)?;
+        to.push(b'\n');
+        self.body
+            .append(event, to)
+            .map_err(|error| error.to_string())
     }
 
     fn action<'a>(&self, event: &'a Event) -> Action<'a> {

@@ -252,11 +252,16 @@ impl Webhook {
             kind: SendErrorKind::Refused,
             ..SendError::transient(reason)
         };
-        let url = parse_url(&self.endpoint.render(event)).map_err(refused)?;
+        let rendered = |template: &Template| {
+            template
+                .render(event)
+                .map_err(|error| refused(error.to_string()))
+        };
+        let url = parse_url(&rendered(&self.endpoint)?).map_err(refused)?;
         let mut headers = HeaderMap::with_capacity(self.headers.len() + 1);
         headers.insert(CONTENT_TYPE, content_type);
         for (name, value) in &self.headers {
-            let value = HeaderValue::try_from(value.render(event)).map_err(|_| {
+            let value = HeaderValue::try_from(rendered(value)?).map_err(|_| {
                 refused(format!(
                     "the header {name} cannot hold what its template gives"
                 ))

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use jiff::civil::DateTime;
 
 use crate::event::{Event, Time};
-use crate::template::Template;
+use crate::template::{RenderError, Template};
 use crate::yaml::{Located, Problem};
 
 /// Where documents go.
@@ -97,10 +97,10 @@ impl Target {
 
     /// Where `event` goes. Its date is that of the occurrence, or, where all versions of an Event must meet in one
     /// document (`stays`), that of the Event's creation.
-    pub fn of(&self, event: &Event, stays: bool) -> Cow<'_, str> {
-        match &self.parts {
+    pub fn of(&self, event: &Event, stays: bool) -> Result<Cow<'_, str>, RenderError> {
+        Ok(match &self.parts {
             Parts::Fixed(name) => Cow::Borrowed(name),
-            Parts::Rendered(template) => Cow::Owned(legal(&template.render(event))),
+            Parts::Rendered(template) => Cow::Owned(legal(&template.render(event)?)),
             Parts::Dated {
                 before,
                 layout,
@@ -114,12 +114,12 @@ impl Target {
                 } else {
                     event.occurred()
                 };
-                let mut name = before.render(event);
+                let mut name = before.render(event)?;
                 format_go(layout, time, &mut name);
-                name.push_str(&after.render(event));
+                name.push_str(&after.render(event)?);
                 Cow::Owned(legal(&name))
             }
-        }
+        })
     }
 }
 
@@ -322,7 +322,12 @@ mod tests {
                 } else {
                     row.index.to_lowercase().replace(' ', "-")
                 };
-                assert_eq!(target.of(&event, false), expected, "{}", row.format.value);
+                assert_eq!(
+                    target.of(&event, false).unwrap(),
+                    expected,
+                    "{}",
+                    row.format.value
+                );
                 if row.legal && row.index.chars().all(|c| !c.is_ascii_uppercase()) {
                     assert_eq!(expected, row.index, "a legal name is left alone");
                 }
@@ -342,9 +347,9 @@ mod tests {
         let mut event = event("2024-05-01T10:20:30Z");
         event.metadata.namespace = "../Team A".to_owned();
         let index = Target::index(&located("events-{{ .Namespace }}")).unwrap();
-        assert_eq!(index.of(&event, false), "events-..-team-a");
+        assert_eq!(index.of(&event, false).unwrap(), "events-..-team-a");
         let dated = Target::dated(&located("{{ .Namespace }}-{2006.01}-{{ .Type }}")).unwrap();
-        assert_eq!(dated.of(&event, false), "..-team-a-2024.05-");
+        assert_eq!(dated.of(&event, false).unwrap(), "..-team-a-2024.05-");
     }
 
     #[test]
@@ -352,8 +357,8 @@ mod tests {
         let mut event = event("2024-05-02T00:00:01Z");
         event.metadata.creation_timestamp = Time::parse("2024-05-01T23:59:59Z");
         let target = Target::dated(&located("e-{2006.01.02}")).unwrap();
-        assert_eq!(target.of(&event, true), "e-2024.05.01");
-        assert_eq!(target.of(&event, false), "e-2024.05.02");
+        assert_eq!(target.of(&event, true).unwrap(), "e-2024.05.01");
+        assert_eq!(target.of(&event, false).unwrap(), "e-2024.05.02");
     }
 
     #[test]
