@@ -73,19 +73,85 @@ pub enum Value {
     Map(Vec<(String, Value)>),
 }
 
-/// Reads the first document in `text`. `env` looks up environment variables.
-pub fn parse<T: DeserializeOwned>(
+/// What one look at a text has found.
+#[derive(Debug)]
+pub struct Reading<T> {
+    /// What was read, without the values that have errors; `None` if there is no telling.
+    pub value: Option<T>,
+    /// Every value that can't be read, in the order of the text.
+    pub errors: Vec<Problem>,
+    /// What the incumbent swallows in silence.
+    pub warnings: Vec<Problem>,
+}
+
+/// What to say of a key that its section does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advice {
+    /// It is ignored, and this is where it belongs, or what is likely meant.
+    Hint(String),
+    /// To ignore it would change what happens: an error, with what to do instead.
+    Refuse(String),
+}
+
+/// Looks up environment variables.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// Knows more of keys than the section at a path does: called with that path and an unknown key.
+pub type Sections<'a> = &'a dyn Fn(&str, &str) -> Option<Advice>;
+
+/// More mistakes than anybody wants to read of.
+const MAX_ERRORS: usize = 100;
+
+/// Reads the first document in `text`. The first error is all that is told.
+pub fn parse<T: DeserializeOwned>(text: &str, env: Environment<'_>) -> Result<Parsed<T>, Problem> {
+    let reading = read(text, env, &|_, _| None);
+    match (reading.errors.into_iter().next(), reading.value) {
+        (None, Some(value)) => Ok(Parsed {
+            value,
+            warnings: reading.warnings,
+        }),
+        (error, _) => Err(error.unwrap_or_else(|| Problem::nowhere("it can't be read"))),
+    }
+}
+
+/// Reads the first document in `text`, and finds every value that can't be read: each is taken out and the rest read again.
+pub fn read<T: DeserializeOwned>(
     text: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Parsed<T>, Problem> {
-    let context = de::Context::new(env);
-    let root = node::compose(text, &context)?;
-    let value = T::deserialize(de::NodeDeserializer::new(&root, &context))
-        .map_err(|error| error.into_problem(&root))?;
-    Ok(Parsed {
+    env: Environment<'_>,
+    sections: Sections<'_>,
+) -> Reading<T> {
+    let context = de::Context::new(env, sections);
+    let mut errors = Vec::new();
+    let mut value = None;
+    match node::compose(text, &context) {
+        Err(problem) => errors.push(problem),
+        Ok(mut root) => {
+            let told = context.told();
+            loop {
+                context.forget(told);
+                match T::deserialize(de::NodeDeserializer::new(&root, &context)) {
+                    Ok(read) => {
+                        value = Some(read);
+                        break;
+                    }
+                    Err(error) => {
+                        let (problem, steps) = error.into_problem(&root);
+                        errors.push(problem);
+                        if errors.len() >= MAX_ERRORS || !root.prune(&steps) {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let (refused, warnings) = context.into_findings();
+    errors.extend(refused);
+    errors.sort_by_key(|error| error.position);
+    Reading {
         value,
-        warnings: context.into_warnings(),
-    })
+        errors,
+        warnings,
+    }
 }
 
 /// For `#[serde(deserialize_with)]` on optional sections: a key with nothing behind it counts as an empty section.

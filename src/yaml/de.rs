@@ -1,28 +1,23 @@
 //! serde over nodes.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::fmt::{self, Display};
 
 use serde::de::{Deserializer, Error as _, Expected, Unexpected, Visitor};
 
 use self::access::{Elements, Entries, LocatedParts, Variant};
+pub(super) use self::context::Context;
 use super::expand::expand;
 use super::nearest::nearest;
-use super::node::{Entry, Kind, Node, is_null};
+use super::node::{Entry, Kind, Node, Step, is_null};
 use super::scalar::{boolean, float, integer};
 use super::{Position, Problem};
 
 mod access;
+mod context;
 
 /// The name by which [`super::Located`] asks for its position.
 pub(super) const LOCATED: &str = "\u{0}Located";
-
-/// What is the same for every node.
-pub(super) struct Context<'a> {
-    env: &'a dyn Fn(&str) -> Option<String>,
-    warnings: RefCell<Vec<Problem>>,
-}
 
 /// A node about to be read.
 #[derive(Clone, Copy)]
@@ -44,28 +39,14 @@ enum Path<'a> {
 #[derive(Debug)]
 pub(super) struct Error {
     message: String,
-    at: Option<(String, Position)>,
+    at: Option<At>,
 }
 
-// === impl Context ===
-
-impl<'a> Context<'a> {
-    pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self {
-            env,
-            warnings: RefCell::default(),
-        }
-    }
-
-    pub(super) fn warn(&self, problem: Problem) {
-        self.warnings.borrow_mut().push(problem);
-    }
-
-    pub(super) fn into_warnings(self) -> Vec<Problem> {
-        let mut warnings = self.warnings.into_inner();
-        warnings.sort_by_key(|warning| warning.position);
-        warnings
-    }
+#[derive(Debug)]
+struct At {
+    steps: Vec<Step>,
+    path: String,
+    position: Position,
 }
 
 // === impl Path ===
@@ -81,16 +62,34 @@ impl Display for Path<'_> {
     }
 }
 
+impl Path<'_> {
+    fn steps(&self) -> Vec<Step> {
+        let (mut steps, last) = match self {
+            Self::Root => return Vec::new(),
+            Self::Key(parent, key) => (parent.steps(), Step::Key((*key).to_owned())),
+            Self::Index(parent, at) => (parent.steps(), Step::Index(*at)),
+        };
+        steps.push(last);
+        steps
+    }
+}
+
 // === impl Error ===
 
 impl Error {
-    pub(super) fn into_problem(self, root: &Node) -> Problem {
-        let (path, position) = self.at.unwrap_or_else(|| (String::new(), root.position));
-        Problem {
-            path,
-            position,
+    /// The problem, and the way to the node that has it.
+    pub(super) fn into_problem(self, root: &Node) -> (Problem, Vec<Step>) {
+        let at = self.at.unwrap_or_else(|| At {
+            steps: Vec::new(),
+            path: String::new(),
+            position: root.position,
+        });
+        let problem = Problem {
+            path: at.path,
+            position: at.position,
             message: self.message,
-        }
+        };
+        (problem, at.steps)
     }
 }
 
@@ -149,9 +148,13 @@ impl<'a> NodeDeserializer<'a> {
     /// Says where an error is, unless a node further in has said it.
     fn locate<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result.map_err(|error| Error {
-            at: error
-                .at
-                .or_else(|| Some((self.path.to_string(), self.node.position))),
+            at: error.at.or_else(|| {
+                Some(At {
+                    steps: self.path.steps(),
+                    path: self.path.to_string(),
+                    position: self.node.position,
+                })
+            }),
             ..error
         })
     }
@@ -247,11 +250,15 @@ impl<'a> NodeDeserializer<'a> {
     }
 
     fn visit_list<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let nodes: Vec<&Node> = match &self.node.kind {
-            Kind::List(nodes) => nodes.iter().map(|node| &**node).collect(),
+        let nodes: Vec<(usize, &Node)> = match &self.node.kind {
+            Kind::List(nodes) => nodes
+                .iter()
+                .enumerate()
+                .filter_map(|(at, node)| Some((at, &**node.as_ref()?)))
+                .collect(),
             _ if self.is_null() => Vec::new(),
             // One where several could be.
-            _ => vec![self.node],
+            _ => vec![(0, self.node)],
         };
         let single = !matches!(self.node.kind, Kind::List(_));
         self.locate(visitor.visit_seq(Elements::new(&self, nodes, single)))

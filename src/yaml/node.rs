@@ -24,8 +24,16 @@ pub(super) enum Kind {
         text: String,
         plain: bool,
     },
-    List(Vec<Rc<Node>>),
+    /// `None` is an element that was [pruned](Node::prune): the others keep their numbers.
+    List(Vec<Option<Rc<Node>>>),
     Map(Vec<Entry>),
+}
+
+/// One step on the way from the root to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Key(String),
+    Index(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -90,6 +98,35 @@ pub(super) fn compose(text: &str, context: &Context<'_>) -> Result<Node, Problem
             message: "the file must be a mapping, of keys like `route:` and `receivers:`"
                 .to_owned(),
         }),
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Takes the node at the end of `steps` out, so that what is around it can be read. False if it can't be.
+    pub(super) fn prune(&mut self, steps: &[Step]) -> bool {
+        let Some((step, rest)) = steps.split_first() else {
+            return false;
+        };
+        match (&mut self.kind, step) {
+            (Kind::Map(entries), Step::Key(key)) => {
+                let Some(at) = entries.iter().position(|entry| entry.key == *key) else {
+                    return false;
+                };
+                if !rest.is_empty() {
+                    return Rc::make_mut(&mut entries[at].value).prune(rest);
+                }
+                entries.remove(at);
+                true
+            }
+            (Kind::List(nodes), Step::Index(at)) => match nodes.get_mut(*at) {
+                Some(Some(node)) if !rest.is_empty() => Rc::make_mut(node).prune(rest),
+                Some(node) => node.take().is_some(),
+                None => false,
+            },
+            _ => false,
+        }
     }
 }
 
@@ -177,7 +214,7 @@ impl<'t> Composer<'t, '_> {
                         (event, span) => {
                             let node = self.node(event, span, depth + 1)?;
                             size += node.size;
-                            list.push(node);
+                            list.push(Some(node));
                         }
                     }
                 }
@@ -232,6 +269,7 @@ impl<'t> Composer<'t, '_> {
 
     fn map(&mut self, start: Position, depth: usize) -> Result<(Vec<Entry>, usize), Problem> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
         let mut merged: Vec<Rc<Node>> = Vec::new();
         let mut size = 1;
         loop {
@@ -263,17 +301,17 @@ impl<'t> Composer<'t, '_> {
                 position: key.position,
                 value,
             };
-            match entries.iter_mut().find(|known| known.key == entry.key) {
-                Some(known) => {
-                    let line = known.position.line;
-                    self.context.warn(Problem {
-                        path: entry.key.clone(),
-                        position: entry.position,
-                        message: format!("given twice; the one on line {line} is ignored"),
-                    });
-                    *known = entry;
-                }
-                None => entries.push(entry),
+            if let Some(at) = known.get(&entry.key) {
+                let line = entries[*at].position.line;
+                self.context.warn(Problem {
+                    path: entry.key.clone(),
+                    position: entry.position,
+                    message: format!("given twice; the one on line {line} is ignored"),
+                });
+                entries[*at] = entry;
+            } else {
+                known.insert(entry.key.clone(), entries.len());
+                entries.push(entry);
             }
         }
         for node in merged {
@@ -296,6 +334,7 @@ fn merge(node: &Node, entries: &mut Vec<Entry>, lists: bool) -> Result<(), Probl
         }
         Kind::List(nodes) if lists => nodes
             .iter()
+            .flatten()
             .try_for_each(|node| merge(node, entries, false)),
         _ => Err(Problem {
             path: "<<".to_owned(),

@@ -6,10 +6,9 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
-use super::{Error, NodeDeserializer, Path, shorten};
-use crate::yaml::nearest::nearest;
+use super::{Error, NodeDeserializer, Path};
+use crate::yaml::Position;
 use crate::yaml::node::{Entry, Node};
-use crate::yaml::{Position, Problem};
 
 /// The members of a map. Those that a struct does not know are told, and left out.
 pub(super) struct Entries<'p, 'a> {
@@ -32,19 +31,6 @@ impl<'p, 'a> Entries<'p, 'a> {
             value: None,
         }
     }
-
-    fn unknown(&self, fields: &[&str], entry: &Entry) {
-        let hint = match nearest(&entry.key, fields.iter().copied()) {
-            Some(near) => format!("; did you mean `{near}`?"),
-            None if fields.len() <= 12 => format!("; known are {}", fields.join(", ")),
-            None => String::new(),
-        };
-        self.parent.context.warn(Problem {
-            path: Path::Key(&self.parent.path, &entry.key).to_string(),
-            position: entry.position,
-            message: format!("unknown key `{}`, ignored{hint}", shorten(&entry.key)),
-        });
-    }
 }
 
 impl<'de> MapAccess<'de> for Entries<'_, '_> {
@@ -54,12 +40,13 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Error> {
-        while let Some(entry) = self.rest.next() {
+        for entry in self.rest.by_ref() {
             if let Some(fields) = self
                 .fields
                 .filter(|fields| !fields.contains(&entry.key.as_str()))
             {
-                self.unknown(fields, entry);
+                let parent = &self.parent.path;
+                self.parent.context.unknown(parent, fields, entry);
                 continue;
             }
             self.value = Some(entry);
@@ -73,31 +60,31 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
             .value
             .take()
             .ok_or_else(|| Error::custom("a value without a key"))?;
-        let path = Path::Key(&self.parent.path, &entry.key);
-        seed.deserialize(NodeDeserializer {
+        let value = NodeDeserializer {
             node: &entry.value,
             context: self.parent.context,
-            path,
-        })
+            path: Path::Key(&self.parent.path, &entry.key),
+        };
+        value.locate(seed.deserialize(value))
     }
 }
 
 /// The elements of a list, or the one value that stands in its place.
 pub(super) struct Elements<'p, 'a> {
     parent: &'p NodeDeserializer<'a>,
-    nodes: std::iter::Enumerate<std::vec::IntoIter<&'a Node>>,
+    nodes: std::vec::IntoIter<(usize, &'a Node)>,
     single: bool,
 }
 
 impl<'p, 'a> Elements<'p, 'a> {
     pub(super) fn new(
         parent: &'p NodeDeserializer<'a>,
-        nodes: Vec<&'a Node>,
+        nodes: Vec<(usize, &'a Node)>,
         single: bool,
     ) -> Self {
         Self {
             parent,
-            nodes: nodes.into_iter().enumerate(),
+            nodes: nodes.into_iter(),
             single,
         }
     }
