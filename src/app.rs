@@ -132,6 +132,18 @@ impl Pipeline {
         })
     }
 
+    /// What is wrong with receivers that only building them can tell: templates, URLs, certificate files.
+    pub fn problems(receivers: Vec<ReceiverConfig>, metrics: &Metrics) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for config in receivers {
+            let location = config.location.clone();
+            if let Err(error) = build_receiver(config, metrics) {
+                problems.push(located(error, &location));
+            }
+        }
+        problems
+    }
+
     /// What comes of the events, now and at the end.
     pub fn account(&self) -> Account {
         self.account.clone()
@@ -158,20 +170,20 @@ impl Pipeline {
 
 /// Where the error is: at a place in the file, or somewhere in a receiver.
 fn in_file(error: anyhow::Error, path: &str, receiver: &Located<String>) -> anyhow::Error {
+    ConfigError::Invalid {
+        path: path.to_owned(),
+        problem: located(error, receiver),
+    }
+    .into()
+}
+
+fn located(error: anyhow::Error, receiver: &Located<String>) -> Problem {
+    let name = &receiver.value;
     match error.downcast::<Problem>() {
-        Ok(mut problem) => {
-            if problem.position.line == 0 {
-                // Something is missing, and that is nowhere.
-                let name = &receiver.value;
-                problem = receiver.problem(format!("the receiver `{name}`: {}", problem.message));
-            }
-            ConfigError::Invalid {
-                path: path.to_owned(),
-                problem,
-            }
-            .into()
-        }
-        Err(error) => error.context(format!("{path}: the receiver `{}`", receiver.value)),
+        Ok(problem) if problem.position.line > 0 => problem,
+        // Something is missing, and that is nowhere.
+        Ok(problem) => receiver.problem(format!("the receiver `{name}`: {}", problem.message)),
+        Err(error) => receiver.problem(format!("the receiver `{name}`: {error:#}")),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::check::{CheckArgs, check};
 use self::input::EventReader;
 use crate::admin::Admin;
 use crate::app::{App, Pipeline};
@@ -25,6 +26,7 @@ use crate::source::client;
 use crate::telemetry;
 use crate::yaml::Problem;
 
+mod check;
 mod input;
 mod replay;
 
@@ -74,15 +76,6 @@ struct RunArgs {
     /// How long to deliver what is held when told to stop; 5 s less than the pod's terminationGracePeriodSeconds
     #[arg(long, value_name = "SECONDS", default_value_t = 25)]
     grace_period: u64,
-}
-
-#[derive(Debug, Args)]
-struct CheckArgs {
-    /// The configuration file
-    config: PathBuf,
-    /// Fail on warnings too
-    #[arg(long)]
-    strict: bool,
 }
 
 #[derive(Debug, Args)]
@@ -240,56 +233,24 @@ fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<(String, Loaded)> {
             Config::built_in(io::stdout().is_terminal())?,
         ));
     }
-    let mut loaded = Config::load(path)?;
-    compile(path, &mut loaded)?;
+    let loaded = Config::load(path)?;
     Ok((path.display().to_string(), loaded))
 }
 
 /// Reads a configuration, compiles its routes, and tells of everything that is odd.
 fn load(path: &Path) -> Result<(String, Loaded, Route), ConfigError> {
-    let mut loaded = Config::load(path)?;
-    let route = compile(path, &mut loaded)?;
+    let loaded = Config::load(path)?;
     let path = path.display().to_string();
     for warning in &loaded.warnings {
         complain(format_args!("warning: {path}:{warning}"));
     }
-    Ok((path, loaded, route))
-}
-
-fn compile(path: &Path, loaded: &mut Loaded) -> Result<Route, ConfigError> {
-    let names: Vec<&str> = loaded
-        .config
-        .receivers
-        .iter()
-        .map(|receiver| receiver.name.as_str())
-        .collect();
-    let route =
-        Route::compile(&loaded.config.route, &names, &mut loaded.warnings).map_err(|problem| {
-            ConfigError::Invalid {
-                path: path.display().to_string(),
-                problem,
-            }
-        })?;
-    loaded
-        .warnings
-        .sort_by_key(|warning| (warning.position.line, warning.position.column));
-    Ok(route)
-}
-
-fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let (path, loaded, _) = load(&args.config)?;
-    let warnings = loaded.warnings.len();
-    // Templates, URLs and certificate files are looked at by those that use them.
-    let receivers = loaded.config.receivers.len();
-    let metrics = Arc::new(Metrics::new(loaded.config.metrics_name_prefix.as_deref())?);
-    Pipeline::build(loaded.config, &path, metrics)?;
-    if args.strict && warnings > 0 {
-        bail!(ConfigError::Strict { path, warnings });
+    let receivers = loaded.config.receivers.iter();
+    let names: Vec<&str> = receivers.map(|receiver| receiver.name.as_str()).collect();
+    // Told above.
+    match Route::compile(&loaded.config.route, &names, &mut Vec::new()) {
+        Ok(route) => Ok((path, loaded, route)),
+        Err(problem) => Err(ConfigError::Invalid { path, problem }),
     }
-    say(format_args!(
-        "{path}: ok, {receivers} receivers, {warnings} warnings"
-    ))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {

@@ -9,13 +9,20 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use self::check::{Check, check_receivers, check_route};
+use self::foreign::{Foreign, Reasons};
 pub use self::receiver::ReceiverConfig;
 use self::receiver::ReceiverFile;
+pub use self::text::read;
 use crate::route::RouteConfig;
 use crate::telemetry::{LogFormat, LogLevel};
-use crate::yaml::{self, Located, Problem};
+use crate::yaml::{self, Located, Problem, Value};
 
+mod check;
+mod foreign;
 mod receiver;
+mod sections;
+mod text;
 
 /// A configuration that can be run.
 #[derive(Debug)]
@@ -47,6 +54,17 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
+/// All that one look at a configuration can tell.
+#[derive(Debug)]
+pub struct Inspection {
+    /// As much as could be read. Only without errors is it what was meant.
+    pub config: Option<Config>,
+    /// Why it can't be run, in the order of the file.
+    pub errors: Vec<Problem>,
+    /// What the incumbent would have swallowed, in the order of the file.
+    pub warnings: Vec<Problem>,
+}
+
 /// A configuration that cannot be run.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -67,13 +85,15 @@ pub enum ConfigError {
         /// What, where, what to do.
         problem: Problem,
     },
-    /// It could be run, but `--strict` asks for more.
-    #[error("{path}: {warnings} warnings, which --strict does not allow")]
-    Strict {
+    /// Several things in it are wrong.
+    #[error("{path}:{first} (the first of {count} errors: `check {path}` lists them all)")]
+    Several {
         /// Which file.
         path: String,
-        /// How many.
-        warnings: usize,
+        /// What comes first in it.
+        first: Problem,
+        /// How many there are.
+        count: usize,
     },
 }
 
@@ -90,8 +110,8 @@ struct File {
     namespace: Located<String>,
     namespaces: Vec<Located<String>>,
     leader_election: LeaderElection,
-    route: Option<RouteConfig>,
-    receivers: Vec<ReceiverFile>,
+    route: Option<Located<RouteConfig>>,
+    receivers: Vec<Located<ReceiverFile>>,
     // Understood, and without effect until involved objects are looked up.
     #[serde(rename = "kubeQPS")]
     _kube_qps: f32,
@@ -102,6 +122,18 @@ struct File {
     #[serde(rename = "cacheSize")]
     _cache_size: i64,
     metrics_name_prefix: Option<Located<String>>,
+    // Of forks and proposals.
+    report_updates: Option<Located<bool>>,
+    process_update_event: Option<Located<bool>>,
+    sent_update_event: Option<Located<bool>>,
+    watch_update: Option<Located<bool>>,
+    cluster_environment: Option<Located<String>>,
+    watch_reasons: Option<Located<Reasons>>,
+    reason_allowlist: Option<Located<Value>>,
+    field_selector: Option<Located<String>>,
+    #[serde(rename = "cacheTTL")]
+    cache_ttl: Option<Located<Value>>,
+    mapping_cache_size: Option<Located<Value>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,25 +156,61 @@ const BUILT_IN_TERMINAL: &str = "logLevel: warn\nroute: {match: [{receiver: stdo
 impl Config {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read {
-            path: path.to_owned(),
-            cause,
-        })?;
-        Self::parse(&text, &|name| std::env::var(name).ok()).map_err(|problem| {
-            ConfigError::Invalid {
-                path: path.display().to_string(),
-                problem,
-            }
-        })
+        let text = read(path)?;
+        let path = path.display().to_string();
+        let Inspection {
+            config,
+            mut errors,
+            warnings,
+        } = Self::inspect(&text, &|name| std::env::var(name).ok());
+        match (config, errors.len()) {
+            (Some(config), 0) => Ok(Loaded { config, warnings }),
+            (_, 0 | 1) => Err(ConfigError::Invalid {
+                path,
+                problem: errors.pop().unwrap_or_else(unreadable),
+            }),
+            (_, count) => Err(ConfigError::Several {
+                path,
+                first: errors.swap_remove(0),
+                count,
+            }),
+        }
     }
 
-    /// Reads a text; `env` looks up environment variables.
-    pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problem> {
-        let parsed = yaml::parse::<File>(text, env)?;
-        let mut warnings = parsed.warnings;
-        let config = parsed.value.check(&mut warnings)?;
-        warnings.sort_by_key(|warning| (warning.position.line, warning.position.column));
-        Ok(Loaded { config, warnings })
+    /// Reads a text; `env` looks up environment variables. The first error is all that is told.
+    pub fn parse(text: &str, env: yaml::Environment<'_>) -> Result<Loaded, Problem> {
+        let found = Self::inspect(text, env);
+        match (found.config, found.errors.into_iter().next()) {
+            (Some(config), None) => Ok(Loaded {
+                config,
+                warnings: found.warnings,
+            }),
+            (_, error) => Err(error.unwrap_or_else(unreadable)),
+        }
+    }
+
+    /// Reads a text and finds every mistake in it that can be told from the others.
+    pub fn inspect(text: &str, env: yaml::Environment<'_>) -> Inspection {
+        let reading = yaml::read::<File>(text, env, &sections::advice);
+        let mut check = Check {
+            unread: reading.errors.clone(),
+            errors: reading.errors,
+            warnings: reading.warnings,
+        };
+        let config = reading.value.map(|file| file.check(&mut check));
+        let Check {
+            mut errors,
+            mut warnings,
+            ..
+        } = check;
+        for problems in [&mut errors, &mut warnings] {
+            problems.sort_by_key(|problem| problem.position);
+        }
+        Inspection {
+            config,
+            errors,
+            warnings,
+        }
     }
 
     /// Every event to standard output: JSON lines, or a table for a person at a terminal.
@@ -158,51 +226,48 @@ impl Config {
     }
 }
 
+/// For a text of which there is nothing better to say.
+fn unreadable() -> Problem {
+    Problem::nowhere("it can't be read")
+}
+
 // === impl File ===
 
 impl File {
-    fn check(self, warnings: &mut Vec<Problem>) -> Result<Config, Problem> {
-        let max_event_age = self.max_event_age(warnings)?;
-        let Some(route) = self.route else {
-            let message = "there is no `route`: no event would go anywhere";
-            // The key that was ignored may be the one that is missed.
-            let ignored = warnings.iter().find(|key| !key.path.contains(['.', '[']));
-            return Err(ignored.map_or_else(
-                || Problem::nowhere(message),
-                |key| Problem {
-                    message: format!("{message}; and {}", key.message),
-                    ..key.clone()
-                },
-            ));
-        };
+    fn check(mut self, check: &mut Check) -> Config {
+        let age = self.max_event_age(&mut check.warnings);
+        let max_event_age = check.ok(age).unwrap_or(MAX_EVENT_AGE);
         if let Some(prefix) = &self.metrics_name_prefix {
-            check_prefix(prefix)?;
+            check.ok(check_prefix(prefix));
         }
         if let Some(enabled) = self.leader_election.enabled.filter(|enabled| enabled.value) {
-            warnings.push(enabled.problem("leader election is not there yet: run one replica"));
+            let message = "leader election is not there yet: run one replica";
+            check.warnings.push(enabled.problem(message));
         }
         let mut namespaces: Vec<String> = Vec::new();
         let one = Some(self.namespace).filter(|namespace| !namespace.value.is_empty());
         for namespace in self.namespaces.into_iter().chain(one) {
-            check_namespace(&namespace)?;
+            check.ok(check_namespace(&namespace));
             if !namespaces.contains(&namespace.value) {
                 namespaces.push(namespace.value);
             }
         }
-        let mut receivers: Vec<ReceiverConfig> = Vec::new();
-        for receiver in self.receivers {
-            let receiver = receiver.check(warnings)?;
-            if let Some(first) = receivers.iter().find(|other| other.name == receiver.name) {
-                let line = first.location.position.line;
-                let message = format!(
-                    "two receivers are named `{}`, here and on line {line}",
-                    receiver.name
-                );
-                return Err(receiver.location.problem(message));
-            }
-            receivers.push(receiver);
-        }
-        Ok(Config {
+        let foreign = Foreign {
+            updates: [
+                self.report_updates,
+                self.process_update_event,
+                self.sent_update_event,
+                self.watch_update,
+            ],
+            cluster_environment: self.cluster_environment,
+            watch_reasons: self.watch_reasons,
+            reason_allowlist: self.reason_allowlist,
+            field_selector: self.field_selector,
+            caches: [self.cache_ttl, self.mapping_cache_size],
+        };
+        let (receivers, names) = check_receivers(self.receivers, check);
+        let route = check_route(self.route.take(), &foreign, names.as_deref(), check);
+        Config {
             log_level: self.log_level,
             log_format: self.log_format,
             max_event_age,
@@ -214,7 +279,7 @@ impl File {
                 .filter(|prefix| !prefix.is_empty()),
             route,
             receivers,
-        })
+        }
     }
 
     fn max_event_age(&self, warnings: &mut Vec<Problem>) -> Result<Duration, Problem> {
@@ -253,6 +318,11 @@ fn check_namespace(namespace: &Located<String>) -> Result<(), Problem> {
     if legal {
         return Ok(());
     }
+    if text.contains([',', ' ']) {
+        return Err(namespace.problem(format!(
+            "`{text}` is no namespace: several of them are a list, `namespaces: [a, b]`"
+        )));
+    }
     Err(namespace.problem(format!(
         "`{text}` is no namespace: names have up to 63 lower-case letters, digits and `-`"
     )))
@@ -272,3 +342,6 @@ fn check_prefix(prefix: &Located<String>) -> Result<(), Problem> {
         "`{text}` can't begin a metric's name: it must begin with a letter, hold only letters, digits, `_` and `:`, and end in `_`"
     )))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,9 +14,11 @@ use serde::Deserialize;
 use crate::event::Event;
 use crate::yaml::{Located, Problem};
 
+pub use self::lint::{Findings, lint};
 use self::rule::Rule;
 pub use self::rule::RuleConfig;
 
+mod lint;
 pub mod pattern;
 mod rule;
 
@@ -25,11 +27,11 @@ mod rule;
 #[serde(default)]
 pub struct RouteConfig {
     /// What to keep out of this route and of those below it.
-    pub drop: Vec<RuleConfig>,
+    pub drop: Vec<Located<RuleConfig>>,
     /// What to deliver, and where.
-    pub r#match: Vec<RuleConfig>,
+    pub r#match: Vec<Located<RuleConfig>>,
     /// Walked if every rule of `match` matched.
-    pub routes: Vec<RouteConfig>,
+    pub routes: Vec<Located<RouteConfig>>,
 }
 
 /// A compiled route with everything below it.
@@ -101,8 +103,7 @@ impl Route {
         let mut matches = Vec::new();
         for rule in &config.r#match {
             let receiver = rule
-                .receiver
-                .as_ref()
+                .receiver()
                 .map(|name| find(name, receivers))
                 .transpose()?;
             matches.push(Match {
@@ -155,12 +156,19 @@ fn find(
     receivers: &BTreeMap<&str, ReceiverId>,
 ) -> Result<ReceiverId, Problem> {
     receivers.get(name.value.as_str()).copied().ok_or_else(|| {
-        let hint = match crate::yaml::nearest(&name.value, receivers.keys().copied()) {
-            Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => "add it under `receivers`".to_owned(),
-        };
-        name.problem(format!("there is no receiver `{}`; {hint}", name.value))
+        unknown(
+            name,
+            crate::yaml::nearest(&name.value, receivers.keys().copied()),
+        )
     })
+}
+
+fn unknown(name: &Located<String>, nearest: Option<&str>) -> Problem {
+    let hint = match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "add it under `receivers`".to_owned(),
+    };
+    name.problem(format!("there is no receiver `{}`; {hint}", name.value))
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use tracing_subscriber::EnvFilter;
 
 /// How logs are written, under the incumbent's name `logFormat`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// One JSON object a line.
@@ -18,9 +18,8 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// The least severe level that is logged, under the incumbent's name `logLevel`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// The least severe level that is logged, under the incumbent's name `logLevel`: a name in any case, or zerolog's number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogLevel {
     /// Everything, of libraries too.
     Trace,
@@ -28,16 +27,43 @@ pub enum LogLevel {
     Debug,
     /// What an operator may want to know.
     #[default]
-    #[serde(alias = "")]
     Info,
     /// What needs attention.
-    #[serde(alias = "warning")]
     Warn,
     /// What failed for good. `fatal` and `panic`, which the incumbent has, mean the same.
-    #[serde(alias = "fatal", alias = "panic")]
     Error,
     /// Nothing.
     Disabled,
+}
+
+const LEVELS: &[&str] = &[
+    "trace", "debug", "info", "warn", "error", "fatal", "panic", "disabled",
+];
+
+// === impl LogLevel ===
+
+impl<'de> Deserialize<'de> for LogLevel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(match text.to_ascii_lowercase().as_str() {
+            "trace" => Self::Trace,
+            "debug" => Self::Debug,
+            "info" | "" => Self::Info,
+            "warn" | "warning" => Self::Warn,
+            "error" | "fatal" | "panic" => Self::Error,
+            "disabled" => Self::Disabled,
+            // As zerolog counts.
+            number => match number.parse::<i8>() {
+                Ok(..=-1) => Self::Trace,
+                Ok(0) => Self::Debug,
+                Ok(1) => Self::Info,
+                Ok(2) => Self::Warn,
+                Ok(3..=5) => Self::Error,
+                Ok(6..) => Self::Disabled,
+                Err(_) => return Err(D::Error::unknown_variant(&text, LEVELS)),
+            },
+        })
+    }
 }
 
 /// Installs the subscriber. Later calls do nothing.

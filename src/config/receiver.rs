@@ -113,10 +113,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 // === impl ReceiverFile ===
 
 impl ReceiverFile {
+    /// What routes call it; empty if that is not given.
+    pub(super) fn name(&self) -> &Located<String> {
+        &self.name
+    }
+
+    /// The first mistake in it, or what can be run. It has a name.
     pub(super) fn check(self, warnings: &mut Vec<Problem>) -> Result<ReceiverConfig, Problem> {
-        if self.name.value.is_empty() {
-            return Err(self.name.problem("a receiver has no `name`"));
-        }
         let name = self.name.clone();
         for (kind, given, instead) in self.unsupported() {
             if let Some(given) = given {

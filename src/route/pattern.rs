@@ -99,6 +99,14 @@ impl Pattern {
         }
     }
 
+    /// The one text that it matches, where it is written so: `^text$`.
+    pub fn exact(&self) -> Option<&str> {
+        match &self.0 {
+            Matcher::Equals(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether deciding it takes an engine, rather than a look.
     pub fn is_costly(&self) -> bool {
         matches!(self.0, Matcher::Regex(_))

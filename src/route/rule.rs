@@ -42,7 +42,7 @@ pub struct RuleConfig {
     /// How often it must have happened.
     pub min_count: i32,
     /// A rule that must not match.
-    pub not: Option<Box<RuleConfig>>,
+    pub not: Option<Box<Located<RuleConfig>>>,
     /// Who gets what matches. Means nothing under `drop` and `not`.
     pub receiver: Option<Located<String>>,
 }
@@ -71,6 +71,45 @@ enum Test {
     },
     /// A pattern that is no regular expression.
     Never,
+}
+
+// === impl RuleConfig ===
+
+impl RuleConfig {
+    /// Who gets what matches; an empty name is none.
+    pub fn receiver(&self) -> Option<&Located<String>> {
+        self.receiver
+            .as_ref()
+            .filter(|receiver| !receiver.value.is_empty())
+    }
+
+    /// What is asked of texts, by the name of the key; those that are not asked are left out.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&'static str, &Located<String>)> {
+        [
+            ("message", &self.message),
+            ("apiVersion", &self.api_version),
+            ("kind", &self.kind),
+            ("name", &self.name),
+            ("namespace", &self.namespace),
+            ("reason", &self.reason),
+            ("type", &self.r#type),
+            ("component", &self.component),
+            ("host", &self.host),
+            ("reportingComponent", &self.reporting_component),
+            ("action", &self.action),
+        ]
+        .into_iter()
+        .filter(|(_, pattern)| !pattern.value.is_empty())
+    }
+
+    /// Whether it asks nothing, so that every event matches.
+    pub(super) fn is_empty(&self) -> bool {
+        self.texts().next().is_none()
+            && self.labels.is_empty()
+            && self.annotations.is_empty()
+            && self.min_count == 0
+            && self.not.is_none()
+    }
 }
 
 // === impl Rule ===

@@ -142,7 +142,7 @@ fn receivers(route: &RouteConfig) -> Vec<String> {
         .iter()
         .filter_map(|rule| Some(rule.receiver.as_ref()?.value.clone()))
         .collect();
-    names.extend(route.routes.iter().flat_map(receivers));
+    names.extend(route.routes.iter().flat_map(|below| receivers(below)));
     names.sort();
     names.dedup();
     names
@@ -316,7 +316,10 @@ fn routes_may_not_nest_without_end() {
     let mut config = RouteConfig::default();
     for _ in 0..depth {
         config = RouteConfig {
-            routes: vec![config],
+            routes: vec![Located {
+                value: config,
+                ..Located::default()
+            }],
             ..RouteConfig::default()
         };
     }

@@ -1,0 +1,183 @@
+//! `check`: everything that is wrong or odd in a configuration, in one run, without a cluster or a network.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Output, USAGE, complain, say};
+use crate::app::Pipeline;
+use crate::config::{self, Config, ConfigError, Inspection};
+use crate::metrics::Metrics;
+use crate::yaml::{Position, Problem};
+
+/// What to check, and how to say it.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The configuration file; `-` is standard input
+    config: PathBuf,
+    /// Fail on warnings too
+    #[arg(long)]
+    strict: bool,
+    /// Text for people, or one JSON document
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// What `-o json` prints. Fields are only ever added.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: String,
+    /// Whether the exit code is 0.
+    ok: bool,
+    strict: bool,
+    errors: usize,
+    warnings: usize,
+    /// In the order of the file.
+    findings: Vec<Finding>,
+}
+
+/// One mistake.
+#[derive(Debug, Serialize)]
+struct Finding {
+    file: String,
+    /// From 1; what is wrong with the file as a whole stands at 1:1.
+    line: usize,
+    column: usize,
+    /// `route.match[0].kind`; empty for the file as a whole.
+    path: String,
+    severity: Severity,
+    message: String,
+    /// As it is shown to people.
+    #[serde(skip)]
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Error,
+    Warning,
+}
+
+/// Runs the command. What it finds is the result, and not an error of its own.
+pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let file = args.config.display().to_string();
+    let (receivers, findings) = match inspect(&args.config, &file) {
+        Ok(found) => found,
+        Err(finding) => (0, vec![finding]),
+    };
+    let count = |severity| {
+        findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
+    };
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let report = Report {
+        ok: errors == 0 && !(args.strict && warnings > 0),
+        strict: args.strict,
+        file,
+        errors,
+        warnings,
+        findings,
+    };
+    match args.output {
+        Output::Json => say(format_args!("{}", serde_json::to_string(&report)?))?,
+        Output::Text => report.tell(receivers)?,
+    }
+    Ok(if report.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(USAGE)
+    })
+}
+
+/// How many receivers there are, and what is found in the file.
+fn inspect(path: &Path, file: &str) -> Result<(usize, Vec<Finding>), Finding> {
+    let text = config::read(path).map_err(|error| Finding::unread(error, file))?;
+    let Inspection {
+        config,
+        mut errors,
+        warnings,
+    } = Config::inspect(&text, &|name| std::env::var(name).ok());
+    let mut receivers = 0;
+    if let Some(config) = config {
+        receivers = config.receivers.len();
+        // A prefix that is none is told already.
+        let prefix = config.metrics_name_prefix.as_deref();
+        match Metrics::new(prefix).or_else(|_| Metrics::new(None)) {
+            Ok(metrics) => errors.extend(Pipeline::problems(config.receivers, &metrics)),
+            Err(error) => errors.push(Problem::nowhere(error.to_string())),
+        }
+    }
+    let errors = errors.into_iter().map(|problem| (Severity::Error, problem));
+    let warnings = warnings
+        .into_iter()
+        .map(|problem| (Severity::Warning, problem));
+    let mut found: Vec<(Severity, Problem)> = errors.chain(warnings).collect();
+    found.sort_by_key(|(_, problem)| problem.position);
+    let findings = found
+        .into_iter()
+        .map(|(severity, problem)| Finding::new(severity, &problem, file));
+    Ok((receivers, findings.collect()))
+}
+
+// === impl Finding ===
+
+impl Finding {
+    fn new(severity: Severity, problem: &Problem, file: &str) -> Self {
+        let Position { line, column } = problem.position;
+        Self {
+            file: file.to_owned(),
+            line: line.max(1),
+            column: column.max(1),
+            path: problem.path.clone(),
+            severity,
+            message: problem.message.clone(),
+            text: format!("{file}:{problem}"),
+        }
+    }
+
+    /// A file that has no text.
+    fn unread(error: ConfigError, file: &str) -> Self {
+        match error {
+            ConfigError::Invalid { problem, .. } => Self::new(Severity::Error, &problem, file),
+            error => {
+                let message = format!("{:#}", anyhow::Error::from(error));
+                Self {
+                    text: message.clone(),
+                    ..Self::new(Severity::Error, &Problem::nowhere(message), file)
+                }
+            }
+        }
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    /// Findings go to standard error, as a compiler's, and the sum of it to standard output.
+    fn tell(&self, receivers: usize) -> anyhow::Result<()> {
+        for finding in &self.findings {
+            let severity = match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            complain(format_args!("{severity}: {}", finding.text));
+        }
+        let (file, errors, warnings) = (&self.file, self.errors, self.warnings);
+        if self.ok {
+            return say(format_args!(
+                "{file}: ok, {receivers} receivers, {warnings} warnings"
+            ));
+        }
+        if errors == 0 {
+            complain(format_args!(
+                "error: {file}: {warnings} warnings, which --strict does not allow"
+            ));
+        }
+        say(format_args!("{file}: {errors} errors, {warnings} warnings"))
+    }
+}

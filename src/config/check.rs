@@ -1,0 +1,133 @@
+//! What can only be told of the file as a whole: of its receivers together, and of the route that names them.
+
+use super::foreign::Foreign;
+use super::receiver::{ReceiverConfig, ReceiverFile};
+use crate::route::{Route, RouteConfig, lint};
+use crate::yaml::{Located, Problem};
+
+/// What is found while a file is checked.
+pub(super) struct Check {
+    /// Values that could not be read: what is missing because of them is no mistake of its own.
+    pub unread: Vec<Problem>,
+    pub errors: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+}
+
+// === impl Check ===
+
+impl Check {
+    /// Whether something at `path` or below could not be read.
+    pub fn is_unread(&self, path: &str) -> bool {
+        self.unread.iter().any(|problem| {
+            let rest = problem.path.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
+    }
+
+    /// Keeps the error, if it is one.
+    pub fn ok<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.errors.push(problem)).ok()
+    }
+}
+
+/// The receivers that can be run, and the names of all; no names where one could not be read.
+pub(super) fn check_receivers(
+    files: Vec<Located<ReceiverFile>>,
+    check: &mut Check,
+) -> (Vec<ReceiverConfig>, Option<Vec<Located<String>>>) {
+    let (mut receivers, mut names) = (Vec::new(), Vec::<Located<String>>::new());
+    let mut nameless = check.is_unread("receivers") && files.is_empty();
+    for file in files {
+        // What is left of a receiver with an error would only give errors that follow from it.
+        let unread = check.is_unread(&file.path);
+        let name = file.value.name().clone();
+        if name.value.is_empty() {
+            nameless = true;
+            if !unread {
+                check.errors.push(file.problem("a receiver has no `name`"));
+            }
+            continue;
+        }
+        match names.iter().find(|other| other.value == name.value) {
+            Some(first) => {
+                let line = first.position.line;
+                check.errors.push(name.problem(format!(
+                    "two receivers are named `{}`, here and on line {line}",
+                    name.value
+                )));
+            }
+            None => names.push(name),
+        }
+        if !unread {
+            let checked = file.value.check(&mut check.warnings);
+            receivers.extend(check.ok(checked));
+        }
+    }
+    nameless |= check
+        .unread
+        .iter()
+        .any(|problem| problem.path == "receivers" || is_element(&problem.path));
+    (receivers, (!nameless).then_some(names))
+}
+
+/// Whether `path` is that of a whole receiver.
+fn is_element(path: &str) -> bool {
+    path.starts_with("receivers[") && path.ends_with(']') && !path.contains('.')
+}
+
+/// The route with what else has a say in it. Which receivers it names is looked at where their names are known.
+pub(super) fn check_route(
+    route: Option<Located<RouteConfig>>,
+    foreign: &Foreign,
+    names: Option<&[Located<String>]>,
+    check: &mut Check,
+) -> RouteConfig {
+    if route.is_none() && !check.is_unread("route") {
+        let missing = no_route(&check.warnings);
+        // One line says both.
+        check
+            .warnings
+            .retain(|known| known.position != missing.position);
+        check.errors.push(missing);
+    }
+    if let Some(route) = &route {
+        let known: Vec<&Located<String>> = names.unwrap_or_default().iter().collect();
+        let findings = lint(route, &known);
+        let route_unread = check.is_unread("route");
+        let follows = |warning: &Problem| {
+            let of_receiver = warning.path.starts_with("receivers");
+            check.is_unread(&warning.path) || (of_receiver && route_unread)
+        };
+        let mut warnings = findings.warnings;
+        warnings.retain(|warning| !follows(warning));
+        check.warnings.extend(warnings);
+        if names.is_some() {
+            check.errors.extend(findings.errors);
+        }
+    }
+    let mut route = route.map(|route| route.value).unwrap_or_default();
+    foreign.apply(&mut route, &mut check.errors, &mut check.warnings);
+    if check.errors.is_empty() {
+        let names = names.unwrap_or_default().iter();
+        let names: Vec<&str> = names.map(|name| name.value.as_str()).collect();
+        // Its warnings are told already.
+        let compiled = Route::compile(&route, &names, &mut Vec::new());
+        check.ok(compiled);
+    }
+    route
+}
+
+fn no_route(warnings: &[Problem]) -> Problem {
+    let message = "there is no `route`: no event would go anywhere";
+    // The key that was ignored may be the one that is missed.
+    let ignored = warnings
+        .iter()
+        .find(|key| !key.path.contains(['.', '[']) && key.message.starts_with("unknown key"));
+    ignored.map_or_else(
+        || Problem::nowhere(message),
+        |key| Problem {
+            message: format!("{message}; and {}", key.message),
+            ..key.clone()
+        },
+    )
+}

@@ -1,0 +1,456 @@
+use super::{Config, Inspection};
+use crate::event::Event;
+
+mod incumbent;
+mod mutations;
+
+fn inspect(text: &str) -> Inspection {
+    Config::inspect(text, &|name| match name {
+        "DEFINED" => Some("x: #y".to_owned()),
+        "SECRET" => Some("s3cret".to_owned()),
+        _ => None,
+    })
+}
+
+/// Its errors and warnings as they are shown.
+fn findings(text: &str) -> (Vec<String>, Vec<String>) {
+    let found = inspect(text);
+    let show = |problems: Vec<crate::yaml::Problem>| {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    (show(found.errors), show(found.warnings))
+}
+
+const REST: &str = "\nroute: {match: [{receiver: out}]}\nreceivers: [{name: out, stdout: {}}]\n";
+
+fn top(key: &str) -> (Vec<String>, Vec<String>) {
+    findings(&format!("{key}{REST}"))
+}
+
+#[test]
+fn every_mistake_is_found_in_one_run() {
+    let (errors, warnings) = findings(
+        "logLevel: loud
+namespace: A
+maxEventAgeSeconds: \"5\"
+route:
+  drop: [{kind: [Pod]}]
+  match: [{receiver: one}, {receiver: twoo}, {receiver: three}]
+receivers:
+- {name: one, stdout: {}, timeout: soon}
+- {name: two, stdout: {}, file: {path: x}}
+- {name: three, stdout: {}, onFull: explode}
+- {name: three, stdout: {}}
+- {stdout: {}}
+- text
+",
+    );
+    assert_eq!(
+        errors,
+        [
+            "1:11: logLevel: `loud` is not one of trace, debug, info, warn, error, fatal, panic, disabled",
+            "2:12: namespace: `A` is no namespace: names have up to 63 lower-case letters, digits and `-`",
+            "3:21: maxEventAgeSeconds: expected a whole number, found the string \"5\"",
+            "5:17: route.drop[0].kind: expected a string, found a list",
+            "8:36: receivers[0].timeout: `soon` is no duration: write for example 500ms, 2s or 1m30s",
+            "9:10: receivers[1].name: the receiver `two` has two types, `stdout` and `file`: make it two receivers",
+            "10:37: receivers[2].onFull: `explode` is not one of park, drop",
+            "11:10: receivers[3].name: two receivers are named `three`, here and on line 10",
+            "12:3: receivers[4]: a receiver has no `name`",
+            "13:3: receivers[5]: expected a mapping, found `text`",
+        ],
+        "and not the names in the route, of which some could not be read"
+    );
+    assert_eq!(warnings, [] as [&str; 0], "nor of what is left of the rule");
+}
+
+#[test]
+fn what_follows_from_an_error_is_no_error_of_its_own() {
+    for (text, error) in [
+        (
+            "route: [x, y]\nreceivers: []",
+            "1:8: route: expected a mapping, found a list",
+        ),
+        (
+            "route: {match: [{receiver: a}]}\nreceivers: [{name: [a], stdout: {}}]",
+            "2:20: receivers[0].name: expected a string, found a list",
+        ),
+        (
+            "route: {match: [{receiver: a}]}\nreceivers: [{name: a, stdout: 5}]",
+            "2:31: receivers[0].stdout: expected a mapping, found `5`",
+        ),
+        (
+            "route: {match: [{receiver: a}]}\nreceivers: 5",
+            "2:12: receivers: expected a mapping, found `5`",
+        ),
+        (
+            "route: {match: [{receiver: a}]}\nreceivers: [{name: a, splunk: {}}]",
+            "2:23: receivers[0].splunk: there is no receiver of type `splunk`: use `webhook` with a `layout` of what its API expects, or towards a pipeline or an OpenTelemetry gateway",
+        ),
+    ] {
+        let (errors, _) = findings(text);
+        assert_eq!(errors, [error], "{text}");
+    }
+}
+
+#[test]
+fn unknown_receivers_are_all_told_with_the_likely_one() {
+    let (errors, warnings) = findings(
+        "route: {match: [{receiver: ab}], routes: [{match: [{receiver: xyz}]}]}\nreceivers: [{name: abc, stdout: {}}]",
+    );
+    assert_eq!(
+        errors,
+        [
+            "1:28: route.match[0].receiver: there is no receiver `ab`; did you mean `abc`?",
+            "1:63: route.routes[0].match[0].receiver: there is no receiver `xyz`; add it under `receivers`",
+        ]
+    );
+    assert_eq!(
+        warnings,
+        [] as [&str; 0],
+        "not once more as one that nobody names"
+    );
+}
+
+#[test]
+fn keys_of_forks_are_mapped_or_refused() {
+    let none: [&str; 0] = [];
+    for key in [
+        "reportUpdates",
+        "processUpdateEvent",
+        "sentUpdateEvent",
+        "watchUpdate",
+    ] {
+        let column = key.len() + 3;
+        let (errors, warnings) = top(&format!("{key}: true"));
+        assert_eq!(errors, none);
+        assert_eq!(
+            warnings,
+            [format!(
+                "1:{column}: {key}: not needed: updates are always exported; leave it out"
+            )]
+        );
+        let (errors, warnings) = top(&format!("{key}: false"));
+        assert_eq!(warnings, none);
+        assert_eq!(errors.len(), 1);
+        assert!(
+            errors[0].contains("so this can't be false")
+                && errors[0].contains("drop: [{minCount: 2}]"),
+            "{errors:?}"
+        );
+    }
+    for (key, error, warning) in [
+        (
+            "clusterEnvironment: ${SECRET}",
+            "put it into `clusterName`",
+            "",
+        ),
+        ("clusterEnvironment: \"\"", "", ""),
+        (
+            "reasonAllowlist: [Killing]",
+            "put `drop: [{not: {reason:",
+            "",
+        ),
+        ("reasonAllowlist: []", "", ""),
+        (
+            "fieldSelector: involvedObject.uid=${SECRET}",
+            "a field that no rule can test",
+            "",
+        ),
+        (
+            "fieldSelector: ${SECRET}",
+            "no field selector that can be understood",
+            "",
+        ),
+        ("fieldSelector: \"\"", "", ""),
+        (
+            "fieldSelector: \"reason!=${SECRET}\"",
+            "",
+            "taken for rules that drop",
+        ),
+        (
+            "watchReasons: [\"${SECRET}\"]",
+            "",
+            "taken for a rule that drops every other reason",
+        ),
+        ("watchReasons: []", "", ""),
+        ("cacheTTL: 5m", "", "not needed"),
+        ("mappingCacheSize: 100", "", "not needed"),
+        (
+            "namespace: a,b",
+            "several of them are a list, `namespaces: [a, b]`",
+            "",
+        ),
+    ] {
+        let (errors, warnings) = top(key);
+        let told = |found: &[String], wanted: &str| match wanted {
+            "" => found.is_empty(),
+            wanted => found.len() == 1 && found[0].contains(wanted),
+        };
+        assert!(
+            told(&errors, error) && told(&warnings, warning),
+            "{key}: {errors:?} {warnings:?}"
+        );
+        assert!(
+            !format!("{errors:?}{warnings:?}").contains("s3cret"),
+            "{key}"
+        );
+    }
+    let (errors, _) = findings(
+        "route: {match: [{receiver: out}]}\nreceivers: [{name: out, opensearch: {index: a, awsService: es}}]",
+    );
+    assert!(errors[0].contains("not signed for AWS"), "{errors:?}");
+}
+
+/// Whether an event would be delivered.
+fn delivered(key: &str, event: &Event) -> bool {
+    let config = inspect(&format!("{key}{REST}")).config.unwrap();
+    let route = crate::route::Route::compile(&config.route, &["out"], &mut Vec::new()).unwrap();
+    !route.resolve(event).receivers.is_empty()
+}
+
+fn event(reason: &str, component: &str, reporting: &str) -> Event {
+    let mut event = Event {
+        reason: reason.to_owned(),
+        reporting_component: reporting.to_owned(),
+        ..Event::default()
+    };
+    event.source.component = component.to_owned();
+    event.involved_object.kind = "Pod".to_owned();
+    event
+}
+
+#[test]
+fn what_forks_select_is_selected_exactly() {
+    for (key, reason, component, reporting, wanted) in [
+        ("watchReasons: [Killing, Back.Off]", "Killing", "", "", true),
+        (
+            "watchReasons: [Killing, Back.Off]",
+            "Back.Off",
+            "",
+            "",
+            true,
+        ),
+        (
+            "watchReasons: [Killing, Back.Off]",
+            "BackxOff",
+            "",
+            "",
+            false,
+        ),
+        (
+            "watchReasons: [Killing, Back.Off]",
+            "NotKilling",
+            "",
+            "",
+            false,
+        ),
+        ("watchReasons: Killing", "Killing", "", "", true),
+        ("fieldSelector: \"reason=A\"", "A", "", "", true),
+        ("fieldSelector: \"reason==A\"", "AB", "", "", false),
+        ("fieldSelector: \"reason!=A\"", "A", "", "", false),
+        ("fieldSelector: \"reason!=A\"", "B", "", "", true),
+        (
+            "fieldSelector: \"reason!=A,involvedObject.kind=Pod\"",
+            "B",
+            "",
+            "",
+            true,
+        ),
+        (
+            "fieldSelector: \"reason!=A,involvedObject.kind=Node\"",
+            "B",
+            "",
+            "",
+            false,
+        ),
+        ("fieldSelector: \"reason=\"", "", "", "", true),
+        ("fieldSelector: \"reason=\"", "A", "", "", false),
+        ("fieldSelector: \"source=kubelet\"", "", "kubelet", "", true),
+        (
+            "fieldSelector: \"source=kubelet\"",
+            "",
+            "kubelet",
+            "x",
+            true,
+        ),
+        (
+            "fieldSelector: \"source=kubelet\"",
+            "",
+            "other",
+            "kubelet",
+            false,
+        ),
+        ("fieldSelector: \"source=kubelet\"", "", "", "kubelet", true),
+        ("fieldSelector: \"source=kubelet\"", "", "", "", false),
+        (
+            "fieldSelector: \"source!=kubelet\"",
+            "",
+            "kubelet",
+            "",
+            false,
+        ),
+        (
+            "fieldSelector: \"source!=kubelet\"",
+            "",
+            "other",
+            "kubelet",
+            true,
+        ),
+        (
+            "fieldSelector: \"source!=kubelet\"",
+            "",
+            "",
+            "kubelet",
+            false,
+        ),
+        ("fieldSelector: \"source!=kubelet\"", "", "", "", true),
+    ] {
+        assert_eq!(
+            delivered(key, &event(reason, component, reporting)),
+            wanted,
+            "{key}: {reason} {component} {reporting}"
+        );
+    }
+}
+
+#[test]
+fn levels_of_logs_are_those_of_the_incumbent() {
+    use crate::telemetry::LogLevel::{self, Debug, Disabled, Error, Info, Trace, Warn};
+    let level = |text: &str| -> Option<LogLevel> {
+        let found = inspect(&format!("logLevel: {text}{REST}"));
+        found
+            .config
+            .filter(|_| found.errors.is_empty())
+            .map(|config| config.log_level)
+    };
+    for (text, expected) in [
+        ("\"\"", Info),
+        ("~", Info),
+        ("trace", Trace),
+        ("debug", Debug),
+        ("INFO", Info),
+        ("warn", Warn),
+        ("Warning", Warn),
+        ("error", Error),
+        ("fatal", Error),
+        ("panic", Error),
+        ("disabled", Disabled),
+        ("-1", Trace),
+        ("0", Debug),
+        ("1", Info),
+        ("\"2\"", Warn),
+        ("3", Error),
+        ("5", Error),
+        ("7", Disabled),
+    ] {
+        assert_eq!(level(text), Some(expected), "{text}");
+    }
+    for text in ["verbose", "1.5", "[info]", "1000"] {
+        assert_eq!(level(text), None, "{text}");
+    }
+}
+
+/// Where a key that stands in the wrong place belongs.
+#[test]
+fn a_misplaced_key_is_told_where_it_belongs() {
+    let route = |text: &str| {
+        findings(&format!(
+            "route: {text}\nreceivers: [{{name: out, stdout: {{}}}}]\n"
+        ))
+    };
+    let receiver = |text: &str| {
+        findings(&format!(
+            "route: {{match: [{{receiver: out}}]}}\nreceivers: [{{name: out, {text}}}]\n"
+        ))
+    };
+    for ((_, warnings), expected) in [
+        (
+            top("routes: []"),
+            "1:1: routes: unknown key `routes`, ignored; `routes` belongs into `route`, under the one at the top; did you mean `route`?",
+        ),
+        (
+            top("drop: []"),
+            "1:1: drop: unknown key `drop`, ignored; `drop` belongs under `route`",
+        ),
+        (top("match: []"), "`match` belongs under `route`"),
+        (top("receiver: []"), "did you mean `receivers`?"),
+        (
+            top("stdout: {}"),
+            "`stdout` is a type of receiver, and belongs into an entry of `receivers`",
+        ),
+        (
+            top("leaderElectionID: x"),
+            "`leaderElectionID` belongs under `leaderElection`",
+        ),
+        (top("Namespace: x"), "did you mean `namespace`?"),
+        (
+            route("{match: [{receiver: out, drop: [{kind: Pod}]}]}"),
+            "1:33: route.match[0].drop: unknown key `drop`, ignored; `drop` belongs into a route, beside `match`, not into one of its rules",
+        ),
+        (
+            route("{match: [{receiver: out, routes: []}]}"),
+            "`routes` belongs into a route",
+        ),
+        (
+            route("{match: [{receiver: out, Kind: Pod}]}"),
+            "did you mean `kind`?",
+        ),
+        (
+            route("{match: [{receivers: [out]}, {receiver: out}]}"),
+            "write one rule for each `receiver`",
+        ),
+        (
+            route("{match: [{receiver: out, involvedObject: {kind: Pod}}]}"),
+            "write `kind`, `name`, `labels`",
+        ),
+        (
+            route("{match: [{receiver: out}], kind: Pod}"),
+            "`kind` belongs into a rule: an entry of `match` or `drop`",
+        ),
+        (
+            route("{match: [{receiver: out}], receiver: out}"),
+            "`receiver` belongs into a rule: an entry of `match` or `drop`",
+        ),
+        (
+            route("{match: [{receiver: out}], receivers: []}"),
+            "`receivers` belongs at the top of the file",
+        ),
+        (
+            route(
+                "{match: [{receiver: out}], routes: [{match: [{receiver: out}], maxEventAgeSeconds: 5}]}",
+            ),
+            "`maxEventAgeSeconds` belongs at the top of the file",
+        ),
+        (
+            receiver("stdout: {}, layout: {a: b}"),
+            "2:37: receivers[0].layout: unknown key `layout`, ignored; `layout` belongs under the type of the receiver (`opensearch:`, `stdout:`, …), not beside its `name`",
+        ),
+        (
+            receiver("stdout: {}, deDot: true"),
+            "`deDot` belongs under the type of the receiver",
+        ),
+        (
+            receiver("stdout: {}, maxEvents: 5"),
+            "`maxEvents` belongs under `batch`",
+        ),
+        (
+            receiver("stdout: {onFull: drop}"),
+            "`onFull` belongs beside the receiver's `name`, not under its type",
+        ),
+        (
+            receiver("opensearch: {index: a, caFile: x}"),
+            "`caFile` belongs under `tls`",
+        ),
+        (
+            receiver("opensearch: {index: a, Index: x}"),
+            "did you mean `index`?",
+        ),
+    ] {
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].contains(expected),
+            "{warnings:?} should say {expected}"
+        );
+    }
+}
