@@ -108,6 +108,11 @@ struct ReplayArgs {
     dry_run: bool,
 }
 
+/// A command line that is understood and makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(&'static str);
+
 /// Something failed while running.
 const FAILURE: u8 = 1;
 /// The command line or the configuration cannot be used, as clap and most programs have it.
@@ -130,7 +135,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         let config = error
             .chain()
             .any(|cause| cause.is::<ConfigError>() || cause.is::<Problem>());
-        ExitCode::from(if config { USAGE } else { FAILURE })
+        let usage = config || error.is::<UsageError>();
+        ExitCode::from(if usage { USAGE } else { FAILURE })
     })
 }
 
@@ -186,9 +192,9 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
 
 async fn run(args: RunArgs) -> anyhow::Result<()> {
     if !args.metrics_tls_config.is_empty() {
-        bail!(
+        bail!(UsageError(
             "-metrics-tls-config is not supported: leave it out, and put a proxy in front of the metrics instead"
-        );
+        ));
     }
     let (path, loaded) = load_or_built_in(args.conf.as_deref())?;
     let config = loaded.config;
@@ -253,7 +259,18 @@ fn load(path: &Path) -> Result<(String, Loaded, Route), ConfigError> {
     }
 }
 
+/// Standard input can be read once.
+fn one_input(config: &Path, events: &Path) -> Result<(), UsageError> {
+    if config == Path::new("-") && events == config {
+        return Err(UsageError(
+            "configuration and events can't both come from standard input",
+        ));
+    }
+    Ok(())
+}
+
 fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
+    one_input(&args.config, &args.event)?;
     let (_, loaded, route) = load(&args.config)?;
     let mut unread = 0;
     for event in EventReader::open(&args.event)? {

@@ -319,10 +319,12 @@ fn check_namespace(namespace: &Located<String>) -> Result<(), Problem> {
         return Ok(());
     }
     if text.contains([',', ' ']) {
+        let text = namespace.shown();
         return Err(namespace.problem(format!(
             "`{text}` is no namespace: several of them are a list, `namespaces: [a, b]`"
         )));
     }
+    let text = namespace.shown();
     Err(namespace.problem(format!(
         "`{text}` is no namespace: names have up to 63 lower-case letters, digits and `-`"
     )))
@@ -338,6 +340,7 @@ fn check_prefix(prefix: &Located<String>) -> Result<(), Problem> {
     if legal || text.is_empty() {
         return Ok(());
     }
+    let text = prefix.shown();
     Err(prefix.problem(format!(
         "`{text}` can't begin a metric's name: it must begin with a letter, hold only letters, digits, `_` and `:`, and end in `_`"
     )))

@@ -168,7 +168,7 @@ fn unknown(name: &Located<String>, nearest: Option<&str>) -> Problem {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => "add it under `receivers`".to_owned(),
     };
-    name.problem(format!("there is no receiver `{}`; {hint}", name.value))
+    name.problem(format!("there is no receiver `{}`; {hint}", name.shown()))
 }
 
 #[cfg(test)]

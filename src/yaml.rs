@@ -57,6 +57,8 @@ pub struct Located<T> {
     pub path: String,
     /// Where it stood.
     pub position: Position,
+    /// How it is written, if environment variables have been put into it since.
+    pub written: Option<String>,
 }
 
 /// Any value; maps in the order of the file.
@@ -207,6 +209,13 @@ impl<T> Located<T> {
     }
 }
 
+impl Located<String> {
+    /// What messages may show: the text as it is written, since what stands for a variable may be a secret.
+    pub fn shown(&self) -> &str {
+        self.written.as_deref().unwrap_or(&self.value)
+    }
+}
+
 impl<T> Deref for Located<T> {
     type Target = T;
 
@@ -235,6 +244,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
                     value,
                     path: String::new(),
                     position: Position::default(),
+                    written: None,
                 })
             }
 
@@ -246,6 +256,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
                         line: seq.next_element()?.ok_or_else(missing)?,
                         column: seq.next_element()?.ok_or_else(missing)?,
                     },
+                    written: Some(seq.next_element::<String>()?.ok_or_else(missing)?)
+                        .filter(|written| !written.is_empty()),
                     value: seq.next_element()?.ok_or_else(missing)?,
                 })
             }
@@ -267,6 +279,7 @@ impl<'de> Deserialize<'de> for Value {
                 value,
                 path: located.path,
                 position: located.position,
+                written: located.written,
             }),
         })
     }

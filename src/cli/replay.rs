@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::input::EventReader;
 use super::{
     Config, ConfigError, Event, Metrics, Pipeline, ReplayArgs, Route, Signals, complain, exit_code,
-    load, readable, say,
+    load, one_input, readable, say,
 };
 use crate::batch::QueueSender;
 use crate::receiver::OnFull;
@@ -24,6 +24,7 @@ use crate::telemetry;
 
 /// Sends the events and waits until every one is settled. Fails if any was rejected or could not be read.
 pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    one_input(&args.config, &args.events)?;
     let (path, loaded, route) = load(&args.config)?;
     let mut config = loaded.config;
     telemetry::init(config.log_level, config.log_format);

@@ -266,7 +266,8 @@ fn bytes(value: Option<&Located<String>>) -> Result<Option<usize>, Problem> {
     match bytes {
         Some(bytes) if bytes > 0 => Ok(Some(bytes)),
         _ => Err(value.problem(format!(
-            "`{text}` is no size: write for example 512KiB or 4MiB"
+            "`{}` is no size: write for example 512KiB or 4MiB",
+            value.shown()
         ))),
     }
 }
@@ -286,7 +287,7 @@ fn duration(
         Ok(duration) => Ok(Some(duration)),
         Err(_) => Err(value.problem(format!(
             "`{}` is no duration: write for example 500ms, 2s or 1m30s",
-            value.value
+            value.shown()
         ))),
     }
 }

@@ -202,6 +202,38 @@ fn keys_of_forks_are_mapped_or_refused() {
     assert!(errors[0].contains("not signed for AWS"), "{errors:?}");
 }
 
+#[test]
+fn no_message_shows_what_stands_for_a_variable() {
+    for key in [
+        "logLevel: ${SECRET}",
+        "logFormat: ${SECRET}",
+        "namespace: \"${SECRET}!\"",
+        "metricsNamePrefix: ${SECRET}",
+        "maxEventAgeSeconds: ${SECRET}",
+        "leaderElection: ${SECRET}",
+        "omitLookup: ${SECRET}",
+    ] {
+        let (errors, _) = top(key);
+        assert_eq!(errors.len(), 1, "{key}");
+        assert!(!errors[0].contains("s3cret"), "{errors:?}");
+    }
+    for text in [
+        "receivers: [{name: a, stdout: {}, timeout: \"${SECRET}\"}]",
+        "receivers: [{name: a, stdout: {}, queue: {maxBytes: \"${SECRET}\"}}]",
+        "receivers: [{name: a, stdout: {format: \"${SECRET}\"}}]",
+        "receivers: [{name: a, stdout: \"${SECRET}\"}]",
+    ] {
+        let (errors, warnings) = findings(&format!(
+            "route: {{match: [{{receiver: a}}, {{namespace: \"*${{SECRET}}\"}}]}}\n{text}"
+        ));
+        assert_eq!((errors.len(), warnings.len()), (1, 1), "{text}");
+        assert!(
+            !format!("{errors:?}{warnings:?}").contains("s3cret"),
+            "{errors:?}{warnings:?}"
+        );
+    }
+}
+
 /// Whether an event would be delivered.
 fn delivered(key: &str, event: &Event) -> bool {
     let config = inspect(&format!("{key}{REST}")).config.unwrap();

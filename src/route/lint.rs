@@ -120,7 +120,7 @@ impl<'a> Lint<'a> {
                 text,
                 format!(
                     "`{}` matches no event: patterns are case-sensitive, and the type is `{name}`",
-                    text.value
+                    text.shown()
                 ),
             );
         }

@@ -186,7 +186,7 @@ fn compile(pattern: &Located<String>, warnings: &mut Vec<Problem>) -> Option<Pat
         .map_err(|error| {
             warnings.push(pattern.problem(format!(
                 "the pattern `{}` never matches: {error}",
-                pattern.value
+                pattern.shown()
             )));
         })
         .ok()

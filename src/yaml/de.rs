@@ -148,6 +148,11 @@ impl<'a> NodeDeserializer<'a> {
     /// Says where an error is, unless a node further in has said it.
     fn locate<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result.map_err(|error| Error {
+            message: match self.expanded().filter(|_| error.at.is_none()) {
+                // Whoever complains has seen the value only. What is shorter is no secret, and part of many words.
+                Some((written, value)) if value.len() > 2 => error.message.replace(&value, written),
+                _ => error.message,
+            },
             at: error.at.or_else(|| {
                 Some(At {
                     steps: self.path.steps(),
@@ -155,7 +160,6 @@ impl<'a> NodeDeserializer<'a> {
                     position: self.node.position,
                 })
             }),
-            ..error
         })
     }
 
@@ -186,6 +190,17 @@ impl<'a> NodeDeserializer<'a> {
             Kind::Scalar { text, .. } => format!("the string \"{}\"", shorten(text)),
             Kind::List(_) => "a list".to_owned(),
             Kind::Map(_) => "a mapping".to_owned(),
+        }
+    }
+
+    /// The text as it is written and what stands for it, if environment variables make them differ.
+    fn expanded(&self) -> Option<(&'a str, String)> {
+        let Kind::Scalar { text, .. } = &self.node.kind else {
+            return None;
+        };
+        match expand(text, self.context.env) {
+            Ok(Cow::Owned(value)) if value != *text && !value.is_empty() => Some((text, value)),
+            _ => None,
         }
     }
 

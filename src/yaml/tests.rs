@@ -248,6 +248,18 @@ fn variables_are_put_into_values_after_parsing() {
         "1:12: kubeBurst: expected a whole number, found `${SECRET}`",
         "no secret"
     );
+    assert_eq!(
+        error("level: ${SECRET}"),
+        "1:8: level: `${SECRET}` is not one of info, warning",
+        "nor where a type complains"
+    );
+    let (file, _) = load("rules: [{namespace: \"a${SECRET}\"}, {namespace: b}]");
+    let shown: Vec<&str> = file
+        .rules
+        .iter()
+        .map(|rule| rule.namespace.shown())
+        .collect();
+    assert_eq!(shown, ["a${SECRET}", "b"]);
 }
 
 #[test]

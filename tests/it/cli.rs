@@ -36,6 +36,28 @@ fn usage_errors_and_versions() {
             .code();
         assert_eq!(code, Some(2), "{args:?}");
     }
+    for (args, told) in [
+        (
+            &["-metrics-tls-config=web.yaml"][..],
+            "error: -metrics-tls-config is not supported: leave it out",
+        ),
+        (
+            &["route", "-", "--event", "-"],
+            "error: configuration and events can't both come",
+        ),
+        (
+            &["replay", "-", "--events", "-"],
+            "error: configuration and events can't both come",
+        ),
+    ] {
+        let output = run(args, STDOUT, "");
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(
+            text(&output.stderr).starts_with(told),
+            "{}",
+            text(&output.stderr)
+        );
+    }
     let version = Command::new(EXPORTER).arg("version").output().unwrap();
     assert!(text(&version.stdout).starts_with("kubernetes-event-exporter 0."));
     let missing = Command::new(EXPORTER)

@@ -114,7 +114,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, '_> {
     }
 }
 
-/// Path, line, column and value, one after the other.
+/// Path, line, column, the text if it is not the value, and the value, one after the other.
 pub(super) struct LocatedParts<'a> {
     node: NodeDeserializer<'a>,
     next: usize,
@@ -140,6 +140,10 @@ impl<'de> SeqAccess<'de> for LocatedParts<'_> {
             1 => seed.deserialize(StrDeserializer::new(&self.node.path.to_string())),
             2 => seed.deserialize(number(line)),
             3 => seed.deserialize(number(column)),
+            4 => {
+                let written = self.node.expanded().map_or("", |(written, _)| written);
+                seed.deserialize(StrDeserializer::new(written))
+            }
             _ => seed.deserialize(self.node),
         }
         .map(Some)
