@@ -12,6 +12,7 @@
 mod cli;
 mod end_to_end;
 mod examples;
+mod fuzz;
 mod opensearch;
 mod replay;
 mod support;
