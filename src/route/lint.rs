@@ -76,8 +76,12 @@ impl<'a> Lint<'a> {
                 "nothing is delivered here: no rule under `match`, of this route or of those below, names a `receiver`",
             );
         }
-        if !barren && !route.routes.is_empty() {
-            self.walked(route);
+        if !barren {
+            if route.routes.is_empty() {
+                self.idle(route);
+            } else {
+                self.walked(route);
+            }
         }
         for below in &route.routes {
             self.route(below, barren);
@@ -148,6 +152,18 @@ impl<'a> Lint<'a> {
         let near = nearest(&name.value, self.receivers.iter().copied());
         self.misspelt.extend(near);
         self.findings.errors.push(unknown(name, near));
+    }
+
+    /// A rule is no filter for the ones beside it, though it looks like one.
+    fn idle(&mut self, route: &'a Located<RouteConfig>) {
+        for rule in &route.r#match {
+            if rule.receiver().is_none() {
+                self.warn(
+                    rule,
+                    "this rule does nothing: it names no `receiver`, and there are no `routes` below that have to wait for it; rules of one `match` don't restrict each other",
+                );
+            }
+        }
     }
 
     /// Whether the routes below can be walked at all.

@@ -55,6 +55,7 @@ pub(super) fn compose(text: &str, context: &Context<'_>) -> Result<Node, Problem
         text,
         context,
         parser,
+        path: Vec::new(),
         anchors: HashMap::new(),
         nodes: 0,
     };
@@ -139,6 +140,8 @@ struct Composer<'t, 'c> {
     text: &'t str,
     context: &'c Context<'c>,
     parser: Parser<'t, granit_parser::StrInput<'t>>,
+    /// The way to the node that is being read.
+    path: Vec<Step>,
     anchors: HashMap<usize, Rc<Node>>,
     nodes: usize,
 }
@@ -212,7 +215,9 @@ impl<'t> Composer<'t, '_> {
                     match self.next()? {
                         (Event::SequenceEnd, _) => break,
                         (event, span) => {
+                            self.path.push(Step::Index(list.len()));
                             let node = self.node(event, span, depth + 1)?;
+                            self.path.pop();
                             size += node.size;
                             list.push(Some(node));
                         }
@@ -278,9 +283,6 @@ impl<'t> Composer<'t, '_> {
                 break;
             }
             let key = self.node(event, span, depth + 1)?;
-            let (event, span) = self.next()?;
-            let value = self.node(event, span, depth + 1)?;
-            size += key.size + value.size;
             let (name, plain) = match &key.kind {
                 Kind::Scalar { text, plain } => (text.clone(), *plain),
                 // `{{ .Message }}` without quotes is a map whose key is a map.
@@ -292,6 +294,11 @@ impl<'t> Composer<'t, '_> {
                     });
                 }
             };
+            let (event, span) = self.next()?;
+            self.path.push(Step::Key(name.clone()));
+            let value = self.node(event, span, depth + 1)?;
+            self.path.pop();
+            size += key.size + value.size;
             if name == "<<" && plain {
                 merged.push(value);
                 continue;
@@ -303,8 +310,11 @@ impl<'t> Composer<'t, '_> {
             };
             if let Some(at) = known.get(&entry.key) {
                 let line = entries[*at].position.line;
+                self.path.push(Step::Key(entry.key.clone()));
+                let path = show(&self.path);
+                self.path.pop();
                 self.context.warn(Problem {
-                    path: entry.key.clone(),
+                    path,
                     position: entry.position,
                     message: format!("given twice; the one on line {line} is ignored"),
                 });
@@ -342,6 +352,19 @@ fn merge(node: &Node, entries: &mut Vec<Entry>, lists: bool) -> Result<(), Probl
             message: "`<<` merges maps, and this is none".to_owned(),
         }),
     }
+}
+
+/// As in `route.match[0].kind`.
+fn show(path: &[Step]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step {
+            Step::Key(key) if text.is_empty() => text.push_str(key),
+            Step::Key(key) => text.push_str(&format!(".{key}")),
+            Step::Index(at) => text.push_str(&format!("[{at}]")),
+        }
+    }
+    text
 }
 
 fn position(span: Span) -> Position {

@@ -190,6 +190,15 @@ fn of_a_key_given_twice_the_last_counts() {
 }
 
 #[test]
+fn a_key_given_twice_is_told_with_the_way_there() {
+    let (_, warnings) = load("rules:\n- kind: a\n- {kind: b, kind: c}\nname: x\n");
+    assert_eq!(
+        warnings,
+        ["3:13: rules[1].kind: given twice; the one on line 3 is ignored"]
+    );
+}
+
+#[test]
 fn anchors_aliases_and_merge_keys_work() {
     let (file, warnings) = load(
         "labels: &l {a: \"1\", b: \"2\"}\nrule: &r {kind: Pod, namespace: x}\nrules:\n- <<: *r\n  kind: Node\n- *r\n- <<: [{kind: A}, *r]\n",

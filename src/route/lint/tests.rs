@@ -25,7 +25,8 @@ fn what_is_as_it_should_be_is_not_told() {
         "match: [{type: Warning, receiver: a}, {type: War}]\nroutes: [{match: [{receiver: b}]}]",
         "match: [{not: {kind: Pod, not: {type: Normal}}, receiver: a}, {receiver: b}]",
         "match: [{type: Error, receiver: a}, {type: (?i)warning, receiver: b}]",
-        "match: [{kind: Pod}]\nroutes: [{match: [{receiver: b}, {receiver: a}, {receiver: ''}]}]",
+        "match: [{kind: Pod}]\nroutes: [{match: [{receiver: b}, {receiver: a}]}]",
+        "match: [{kind: Pod, receiver: ''}]\nroutes: [{match: [{receiver: b}, {receiver: a}]}]",
     ] {
         assert_eq!(warnings(text), [] as [&str; 0], "{text}");
     }
@@ -75,6 +76,10 @@ fn every_oddity_is_told_once() {
                 "2:15: match[0].namespace: the pattern `*a` never matches",
                 "3:10: routes[0]: never walked: every rule under `match` beside `routes` would have to match, and the rule on line 2 never does",
             ],
+        ),
+        (
+            "match: [{kind: Pod}, {receiver: a}, {receiver: b}]".to_owned(),
+            vec!["1:9: match[0]: this rule does nothing: it names no `receiver`, and there are no `routes` below"],
         ),
         (
             "match: [{receiver: a}, {receiver: bb}]".to_owned(),
