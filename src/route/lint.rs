@@ -113,12 +113,12 @@ impl<'a> Lint<'a> {
         let Ok(pattern) = Pattern::new(&text.value) else {
             return;
         };
-        let Ok(in_any_case) = Pattern::new(&format!("(?i){}", text.value)) else {
-            return;
-        };
         if TYPES.iter().any(|name| pattern.is_match(name)) {
             return;
         }
+        let Ok(in_any_case) = Pattern::new(&format!("(?i){}", text.value)) else {
+            return;
+        };
         if let Some(name) = TYPES.iter().find(|name| in_any_case.is_match(name)) {
             self.warn(
                 text,
@@ -226,39 +226,46 @@ fn never_matches(rule: &RuleConfig) -> bool {
         || rule.not.as_ref().is_some_and(|not| not.is_empty())
 }
 
-/// Two rules that no event can match, and the key that they disagree on.
+/// Two rules that no event can match, in their order, and the key that they disagree on.
 fn contradiction(
     rules: &[Located<RuleConfig>],
 ) -> Option<(&Located<RuleConfig>, &Located<RuleConfig>, &'static str)> {
-    let mut seen: BTreeMap<&'static str, Vec<(&Located<RuleConfig>, Pattern)>> = BTreeMap::new();
+    let mut asked: BTreeMap<&'static str, Vec<(&Located<RuleConfig>, Pattern)>> = BTreeMap::new();
     for rule in rules {
         for (key, pattern) in rule.texts() {
-            let Ok(pattern) = Pattern::new(&pattern.value) else {
-                continue;
-            };
-            let others = seen.entry(key).or_default();
-            for (other, theirs) in others.iter() {
-                if excludes(key, &pattern, theirs) {
-                    return Some((other, rule, key));
-                }
+            if let Ok(pattern) = Pattern::new(&pattern.value) {
+                asked.entry(key).or_default().push((rule, pattern));
             }
-            others.push((rule, pattern));
         }
     }
-    None
+    asked.into_iter().find_map(|(key, patterns)| {
+        let (a, b) = exclusive(key, &patterns)?;
+        let in_order = a.position <= b.position;
+        Some(if in_order { (a, b, key) } else { (b, a, key) })
+    })
 }
 
-fn excludes(key: &str, a: &Pattern, b: &Pattern) -> bool {
-    let exact =
-        |one: &Pattern, other: &Pattern| one.exact().is_some_and(|text| !other.is_match(text));
-    let types = |pattern: &Pattern| TYPES.map(|name| pattern.is_match(name));
-    exact(a, b)
-        || exact(b, a)
-        || (key == "type"
-            && matches!(
-                (types(a), types(b)),
-                ([true, false], [false, true]) | ([false, true], [true, false])
-            ))
+/// Two of the patterns that nothing matches both of: one names its text in full, or each asks for another type.
+fn exclusive<'a>(
+    key: &str,
+    patterns: &[(&'a Located<RuleConfig>, Pattern)],
+) -> Option<(&'a Located<RuleConfig>, &'a Located<RuleConfig>)> {
+    let exact = patterns
+        .iter()
+        .find_map(|(rule, pattern)| Some((rule, pattern.exact()?)));
+    if let Some((rule, text)) = exact {
+        let other = patterns.iter().find(|(_, other)| !other.is_match(text));
+        return other.map(|(other, _)| (*rule, *other));
+    }
+    if key != "type" {
+        return None;
+    }
+    let only = |wanted: [bool; 2]| {
+        let types = |pattern: &Pattern| TYPES.map(|name| pattern.is_match(name));
+        let found = patterns.iter().find(|(_, other)| types(other) == wanted);
+        found.map(|(rule, _)| *rule)
+    };
+    Some((only([true, false])?, only([false, true])?))
 }
 
 #[cfg(test)]
