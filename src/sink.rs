@@ -118,7 +118,7 @@ impl SinkConfig {
             }
             Self::Stdout(config) => Box::new(stdout::Stdout::new(&config, settings)?),
             Self::File(config) => file::build(&config, settings)?,
-            Self::Webhook(config) => Box::new(webhook::Webhook::new(&config, settings)?),
+            Self::Webhook(config) => webhook::build(&config, settings)?,
         })
     }
 

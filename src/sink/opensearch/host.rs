@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use opensearch::auth::{ClientCertificate, Credentials};
 use opensearch::cert::{Certificate, CertificateValidation};
-use opensearch::http::headers::{HeaderMap, HeaderValue};
+use opensearch::http::headers::HeaderMap;
 use opensearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use opensearch::http::{Method, Url};
 use tokio::time::Instant;
 use url::Origin;
 
 use super::{Dialect, OpenSearchConfig};
-use crate::sink::http::TlsFiles;
+use crate::sink::http::{TlsFiles, basic};
 use crate::sink::{SendError, SendErrorKind};
 
 /// The hosts, used in turn.
@@ -157,7 +157,7 @@ impl Host {
                 .concat();
                 builder = builder.auth(Credentials::Certificate(ClientCertificate::Pem(pem)));
                 if let Some((user, password)) = user {
-                    builder = builder.header(http::header::AUTHORIZATION, basic(&user, &password)?);
+                    builder = builder.header(http::header::AUTHORIZATION, basic(&user, &password));
                 }
             }
         }
@@ -177,14 +177,6 @@ fn decode(text: &str) -> String {
     percent_encoding::percent_decode_str(text)
         .decode_utf8_lossy()
         .into_owned()
-}
-
-fn basic(user: &str, password: &str) -> anyhow::Result<HeaderValue> {
-    use base64::Engine as _;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn urls(config: &OpenSearchConfig, dialect: Dialect) -> anyhow::Result<Vec<Url>> {
