@@ -122,8 +122,8 @@ fn what_would_run_and_never_work_is_a_mistake_too() {
             "error: config.yaml:2:53: receivers[0].batch.maxDelay: must be at most 24h",
         ),
         (
-            "route: {}\nreceivers: [{name: a, elasticsearch: {index: e, apiKey: s3cret}}]",
-            "error: config.yaml:2:57: receivers[0].elasticsearch.apiKey: not there yet: use `username` and `password`, or a client certificate under `tls`",
+            "route: {}\nreceivers: [{name: a, elasticsearch: {index: e, username: u, apiKey: s3cret}}]",
+            "error: config.yaml:2:70: receivers[0].elasticsearch.apiKey: give either `username` or `apiKey`",
         ),
     ] {
         assert_refused(config, 2, line);

@@ -12,6 +12,7 @@ use opensearch::http::{Method, Url};
 use tokio::time::Instant;
 use url::Origin;
 
+use super::access::cloud_url;
 use super::{Dialect, OpenSearchConfig};
 use crate::sink::http::{TlsFiles, basic};
 use crate::sink::{SendError, SendErrorKind};
@@ -42,10 +43,11 @@ impl Hosts {
         dialect: Dialect,
         timeout: Duration,
     ) -> anyhow::Result<Self> {
+        let access = config.access()?;
         let tls = config.tls.load()?;
         let hosts = urls(config, dialect)?
             .into_iter()
-            .map(|url| Host::new(url, config, &tls, timeout))
+            .map(|url| Host::new(url, config, &access, &tls, timeout))
             .collect::<anyhow::Result<_>>()?;
         Ok(Self { hosts, next: 0 })
     }
@@ -119,6 +121,7 @@ impl Host {
     fn new(
         mut url: Url,
         config: &OpenSearchConfig,
+        access: &HeaderMap,
         tls: &TlsFiles,
         timeout: Duration,
     ) -> anyhow::Result<Self> {
@@ -136,6 +139,9 @@ impl Host {
         let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(timeout)
             .disable_proxy();
+        for (name, value) in access {
+            builder = builder.header(name.clone(), value.clone());
+        }
         if config.tls.insecure_skip_verify {
             builder = builder.cert_validation(CertificateValidation::None);
         } else if let Some(ca) = &tls.ca {
@@ -180,13 +186,33 @@ fn decode(text: &str) -> String {
 }
 
 fn urls(config: &OpenSearchConfig, dialect: Dialect) -> anyhow::Result<Vec<Url>> {
+    let cloud = &config.cloud_id;
+    if !cloud.is_empty() {
+        if !config.hosts.is_empty() {
+            return Err(cloud.problem("give either `hosts` or `cloudID`").into());
+        }
+        let url = cloud_url(cloud).and_then(|url| parse_host(&url).ok());
+        let url = url.ok_or_else(|| {
+            cloud.problem("this is no cloud ID: copy it from the deployment's page, or give its URL under `hosts`")
+        })?;
+        return Ok(vec![url]);
+    }
     if config.hosts.is_empty() {
         return hosts_of_environment(dialect);
     }
+    let credentials = config.credentials()?;
     config
         .hosts
         .iter()
-        .map(|host| parse_host(&host.value).map_err(|error| host.problem(error).into()))
+        .map(|host| {
+            let url = parse_host(&host.value).map_err(|error| host.problem(error))?;
+            match credentials {
+                Some((key, _)) if !url.username().is_empty() => Err(host
+                    .problem(format!("give either a user in `hosts` or `{key}`"))
+                    .into()),
+                _ => Ok(url),
+            }
+        })
         .collect()
 }
 
