@@ -19,7 +19,11 @@ pub mod body;
 pub mod file;
 pub mod http;
 pub mod opensearch;
+pub mod opsgenie;
+pub mod slack;
 pub mod stdout;
+pub mod teams;
+mod templates;
 #[cfg(test)]
 mod testing;
 pub mod webhook;
@@ -95,6 +99,12 @@ pub enum SinkConfig {
     File(file::FileConfig),
     /// HTTP requests.
     Webhook(Box<webhook::WebhookConfig>),
+    /// Messages to Slack.
+    Slack(Box<slack::SlackConfig>),
+    /// Messages to Microsoft Teams.
+    Teams(Box<teams::TeamsConfig>),
+    /// Alerts in Opsgenie.
+    Opsgenie(Box<opsgenie::OpsgenieConfig>),
 }
 
 /// What every sink is built with, from the receiver's settings.
@@ -119,6 +129,9 @@ impl SinkConfig {
             Self::Stdout(config) => Box::new(stdout::Stdout::new(&config, settings)?),
             Self::File(config) => file::build(&config, settings)?,
             Self::Webhook(config) => webhook::build(&config, settings)?,
+            Self::Slack(config) => slack::build(&config, settings)?,
+            Self::Teams(config) => teams::build(&config, settings)?,
+            Self::Opsgenie(config) => opsgenie::build(&config, settings)?,
         })
     }
 
@@ -129,30 +142,26 @@ impl SinkConfig {
             Self::Stdout(config) => (config.layout.as_ref(), config.de_dot),
             Self::File(config) => (config.layout.as_ref(), config.de_dot),
             Self::Webhook(config) => (config.layout.as_ref(), config.de_dot),
+            Self::Teams(config) => (config.layout.as_ref(), config.de_dot),
+            Self::Slack(_) | Self::Opsgenie(_) => (None, false),
         }
     }
 
     /// How a receiver with this sink batches unless told otherwise.
     pub fn batch_defaults(&self) -> BatchLimits {
-        if let Self::Webhook(config) = self
-            && config.is_single()
-        {
+        const SECOND: Duration = Duration::from_secs(1);
+        const SOON: Duration = Duration::from_millis(200);
+        let (max_events, max_delay) = match self {
+            Self::Webhook(config) if !config.is_single() => (1000, SECOND),
             // One request after the other: nobody learns of the first before the last is answered.
-            let max_delay = Duration::from_millis(200);
-            return BatchLimits {
-                max_events: 50,
-                max_bytes: 4 << 20,
-                max_delay,
-            };
-        }
-        let max_delay = match self {
-            Self::OpenSearch(..) | Self::Webhook(_) => Duration::from_secs(1),
-            Self::File(_) => Duration::from_millis(200),
+            Self::Webhook(_) | Self::Slack(_) | Self::Teams(_) | Self::Opsgenie(_) => (50, SOON),
+            Self::OpenSearch(..) => (1000, SECOND),
+            Self::File(_) => (1000, SOON),
             // Somebody may be looking.
-            Self::Stdout(_) => Duration::ZERO,
+            Self::Stdout(_) => (1000, Duration::ZERO),
         };
         BatchLimits {
-            max_events: 1000,
+            max_events,
             max_bytes: 4 << 20,
             max_delay,
         }

@@ -13,7 +13,10 @@ use crate::sink::SinkConfig;
 use crate::sink::body::is_empty;
 use crate::sink::file::FileConfig;
 use crate::sink::opensearch::{Dialect, OpenSearchConfig};
+use crate::sink::opsgenie::OpsgenieConfig;
+use crate::sink::slack::SlackConfig;
 use crate::sink::stdout::StdoutConfig;
+use crate::sink::teams::TeamsConfig;
 use crate::sink::webhook::WebhookConfig;
 use crate::yaml::{self, Located, Problem, Value};
 
@@ -64,19 +67,22 @@ pub(super) struct ReceiverFile {
     file: Option<FileConfig>,
     #[serde(deserialize_with = "yaml::present")]
     webhook: Option<WebhookConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    slack: Option<SlackConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    teams: Option<TeamsConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    opsgenie: Option<OpsgenieConfig>,
     // Receivers of the incumbent that we do not have.
     pipe: Option<Located<Value>>,
     syslog: Option<Located<Value>>,
     kinesis: Option<Located<Value>>,
     firehose: Option<Located<Value>>,
-    opsgenie: Option<Located<Value>>,
     sqs: Option<Located<Value>>,
     sns: Option<Located<Value>>,
-    slack: Option<Located<Value>>,
     kafka: Option<Located<Value>>,
     pubsub: Option<Located<Value>>,
     opscenter: Option<Located<Value>>,
-    teams: Option<Located<Value>>,
     bigquery: Option<Located<Value>>,
     eventbridge: Option<Located<Value>>,
     loki: Option<Located<Value>>,
@@ -149,6 +155,19 @@ impl ReceiverFile {
                     self.webhook
                         .map(|config| SinkConfig::Webhook(config.into())),
                 ),
+                (
+                    "slack",
+                    self.slack.map(|config| SinkConfig::Slack(config.into())),
+                ),
+                (
+                    "teams",
+                    self.teams.map(|config| SinkConfig::Teams(config.into())),
+                ),
+                (
+                    "opsgenie",
+                    self.opsgenie
+                        .map(|config| SinkConfig::Opsgenie(config.into())),
+                ),
             ],
         )?;
         if let (Some(layout), _) = sink.body()
@@ -184,7 +203,7 @@ impl ReceiverFile {
     }
 
     /// The incumbent's receivers that we do not have, and what to do instead.
-    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 15] {
+    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 12] {
         const CHAT: &str = "use `webhook` with a `layout` of what its API expects";
         const BRIDGE: &str =
             "use `webhook` towards an HTTP bridge, a pipeline or an OpenTelemetry gateway";
@@ -193,14 +212,11 @@ impl ReceiverFile {
             ("syslog", &self.syslog, BRIDGE),
             ("kinesis", &self.kinesis, BRIDGE),
             ("firehose", &self.firehose, BRIDGE),
-            ("opsgenie", &self.opsgenie, CHAT),
             ("sqs", &self.sqs, BRIDGE),
             ("sns", &self.sns, BRIDGE),
-            ("slack", &self.slack, CHAT),
             ("kafka", &self.kafka, BRIDGE),
             ("pubsub", &self.pubsub, BRIDGE),
             ("opscenter", &self.opscenter, BRIDGE),
-            ("teams", &self.teams, CHAT),
             ("bigquery", &self.bigquery, BRIDGE),
             ("eventbridge", &self.eventbridge, BRIDGE),
             ("loki", &self.loki, CHAT),

@@ -10,7 +10,7 @@ use tracing::warn;
 use super::{SendError, SendErrorKind};
 use crate::event::Time;
 
-pub use self::client::{Answer, HttpClient, parse_url};
+pub use self::client::{Answer, HttpClient, parse_url, post_json};
 pub use self::headers::{Headers, authorization, basic, refuse_fields, secret};
 pub use self::one_by_one::{OneByOne, Service};
 

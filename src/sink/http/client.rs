@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::header::HeaderMap;
-use reqwest::{Client, Request, Url};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, Method, Request, Url};
 
 use super::{TlsConfig, classify, no_answer, reason, retry_after};
 use crate::sink::{SendError, SendErrorKind};
@@ -23,8 +23,8 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// How much of an answer is read, for its words.
-const MAX_ANSWER: usize = 4096;
+/// How much of an answer is read, for its words and for its connection.
+const MAX_ANSWER: usize = 64 << 10;
 
 // === impl HttpClient ===
 
@@ -109,4 +109,14 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
         return Err("the endpoint must begin with http:// or https://".to_owned());
     }
     Ok(url)
+}
+
+/// A request that posts JSON.
+pub fn post_json(url: Url, body: &impl serde::Serialize) -> Result<Request, String> {
+    let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
+    let mut request = Request::new(Method::POST, url);
+    let json = HeaderValue::from_static("application/json");
+    request.headers_mut().insert(CONTENT_TYPE, json);
+    *request.body_mut() = Some(body.into());
+    Ok(request)
 }
