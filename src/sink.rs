@@ -18,6 +18,7 @@ use crate::yaml::{Located, Value};
 pub mod body;
 pub mod file;
 pub mod http;
+pub mod loki;
 pub mod opensearch;
 pub mod opsgenie;
 pub mod slack;
@@ -99,6 +100,8 @@ pub enum SinkConfig {
     File(file::FileConfig),
     /// HTTP requests.
     Webhook(Box<webhook::WebhookConfig>),
+    /// Lines in Grafana Loki.
+    Loki(Box<loki::LokiConfig>),
     /// Messages to Slack.
     Slack(Box<slack::SlackConfig>),
     /// Messages to Microsoft Teams.
@@ -129,6 +132,7 @@ impl SinkConfig {
             Self::Stdout(config) => Box::new(stdout::Stdout::new(&config, settings)?),
             Self::File(config) => file::build(&config, settings)?,
             Self::Webhook(config) => webhook::build(&config, settings)?,
+            Self::Loki(config) => loki::build(&config, settings)?,
             Self::Slack(config) => slack::build(&config, settings)?,
             Self::Teams(config) => teams::build(&config, settings)?,
             Self::Opsgenie(config) => opsgenie::build(&config, settings)?,
@@ -142,6 +146,7 @@ impl SinkConfig {
             Self::Stdout(config) => (config.layout.as_ref(), config.de_dot),
             Self::File(config) => (config.layout.as_ref(), config.de_dot),
             Self::Webhook(config) => (config.layout.as_ref(), config.de_dot),
+            Self::Loki(config) => (config.layout.as_ref(), config.de_dot),
             Self::Teams(config) => (config.layout.as_ref(), config.de_dot),
             Self::Slack(_) | Self::Opsgenie(_) => (None, false),
         }
@@ -151,18 +156,22 @@ impl SinkConfig {
     pub fn batch_defaults(&self) -> BatchLimits {
         const SECOND: Duration = Duration::from_secs(1);
         const SOON: Duration = Duration::from_millis(200);
-        let (max_events, max_delay) = match self {
-            Self::Webhook(config) if !config.is_single() => (1000, SECOND),
+        let (max_events, max_bytes, max_delay) = match self {
+            Self::Webhook(config) if !config.is_single() => (1000, 4 << 20, SECOND),
             // One request after the other: nobody learns of the first before the last is answered.
-            Self::Webhook(_) | Self::Slack(_) | Self::Teams(_) | Self::Opsgenie(_) => (50, SOON),
-            Self::OpenSearch(..) => (1000, SECOND),
-            Self::File(_) => (1000, SOON),
+            Self::Webhook(_) | Self::Slack(_) | Self::Teams(_) | Self::Opsgenie(_) => {
+                (50, 4 << 20, SOON)
+            }
+            Self::OpenSearch(..) => (1000, 4 << 20, SECOND),
+            // Behind its front it passes on 4 MiB at most, and says 500 to more.
+            Self::Loki(_) => (1000, 1 << 20, SECOND),
+            Self::File(_) => (1000, 4 << 20, SOON),
             // Somebody may be looking.
-            Self::Stdout(_) => (1000, Duration::ZERO),
+            Self::Stdout(_) => (1000, 4 << 20, Duration::ZERO),
         };
         BatchLimits {
             max_events,
-            max_bytes: 4 << 20,
+            max_bytes,
             max_delay,
         }
     }

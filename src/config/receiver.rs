@@ -12,6 +12,7 @@ use crate::retry::RetryLimits;
 use crate::sink::SinkConfig;
 use crate::sink::body::is_empty;
 use crate::sink::file::FileConfig;
+use crate::sink::loki::LokiConfig;
 use crate::sink::opensearch::{Dialect, OpenSearchConfig};
 use crate::sink::opsgenie::OpsgenieConfig;
 use crate::sink::slack::SlackConfig;
@@ -68,6 +69,8 @@ pub(super) struct ReceiverFile {
     #[serde(deserialize_with = "yaml::present")]
     webhook: Option<WebhookConfig>,
     #[serde(deserialize_with = "yaml::present")]
+    loki: Option<LokiConfig>,
+    #[serde(deserialize_with = "yaml::present")]
     slack: Option<SlackConfig>,
     #[serde(deserialize_with = "yaml::present")]
     teams: Option<TeamsConfig>,
@@ -85,7 +88,6 @@ pub(super) struct ReceiverFile {
     opscenter: Option<Located<Value>>,
     bigquery: Option<Located<Value>>,
     eventbridge: Option<Located<Value>>,
-    loki: Option<Located<Value>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,6 +158,10 @@ impl ReceiverFile {
                         .map(|config| SinkConfig::Webhook(config.into())),
                 ),
                 (
+                    "loki",
+                    self.loki.map(|config| SinkConfig::Loki(config.into())),
+                ),
+                (
                     "slack",
                     self.slack.map(|config| SinkConfig::Slack(config.into())),
                 ),
@@ -203,8 +209,7 @@ impl ReceiverFile {
     }
 
     /// The incumbent's receivers that we do not have, and what to do instead.
-    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 12] {
-        const CHAT: &str = "use `webhook` with a `layout` of what its API expects";
+    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 11] {
         const BRIDGE: &str =
             "use `webhook` towards an HTTP bridge, a pipeline or an OpenTelemetry gateway";
         [
@@ -219,7 +224,6 @@ impl ReceiverFile {
             ("opscenter", &self.opscenter, BRIDGE),
             ("bigquery", &self.bigquery, BRIDGE),
             ("eventbridge", &self.eventbridge, BRIDGE),
-            ("loki", &self.loki, CHAT),
         ]
     }
 }
