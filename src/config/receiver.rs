@@ -15,6 +15,7 @@ use crate::sink::file::FileConfig;
 use crate::sink::loki::LokiConfig;
 use crate::sink::opensearch::{Dialect, OpenSearchConfig};
 use crate::sink::opsgenie::OpsgenieConfig;
+use crate::sink::pipe::PipeConfig;
 use crate::sink::slack::SlackConfig;
 use crate::sink::stdout::StdoutConfig;
 use crate::sink::teams::TeamsConfig;
@@ -67,6 +68,8 @@ pub(super) struct ReceiverFile {
     #[serde(deserialize_with = "yaml::present")]
     file: Option<FileConfig>,
     #[serde(deserialize_with = "yaml::present")]
+    pipe: Option<PipeConfig>,
+    #[serde(deserialize_with = "yaml::present")]
     webhook: Option<WebhookConfig>,
     #[serde(deserialize_with = "yaml::present")]
     loki: Option<LokiConfig>,
@@ -77,7 +80,6 @@ pub(super) struct ReceiverFile {
     #[serde(deserialize_with = "yaml::present")]
     opsgenie: Option<OpsgenieConfig>,
     // Receivers of the incumbent that we do not have.
-    pipe: Option<Located<Value>>,
     syslog: Option<Located<Value>>,
     kinesis: Option<Located<Value>>,
     firehose: Option<Located<Value>>,
@@ -152,6 +154,7 @@ impl ReceiverFile {
                 ),
                 ("stdout", self.stdout.map(SinkConfig::Stdout)),
                 ("file", self.file.map(SinkConfig::File)),
+                ("pipe", self.pipe.map(SinkConfig::Pipe)),
                 (
                     "webhook",
                     self.webhook
@@ -209,11 +212,10 @@ impl ReceiverFile {
     }
 
     /// The incumbent's receivers that we do not have, and what to do instead.
-    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 11] {
+    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 10] {
         const BRIDGE: &str =
             "use `webhook` towards an HTTP bridge, a pipeline or an OpenTelemetry gateway";
         [
-            ("pipe", &self.pipe, "use `file`"),
             ("syslog", &self.syslog, BRIDGE),
             ("kinesis", &self.kinesis, BRIDGE),
             ("firehose", &self.firehose, BRIDGE),
