@@ -24,6 +24,7 @@ pub mod opsgenie;
 pub mod pipe;
 pub mod slack;
 pub mod stdout;
+pub mod syslog;
 pub mod teams;
 mod templates;
 #[cfg(test)]
@@ -101,6 +102,8 @@ pub enum SinkConfig {
     File(file::FileConfig),
     /// A named pipe.
     Pipe(pipe::PipeConfig),
+    /// A syslog daemon.
+    Syslog(syslog::SyslogConfig),
     /// HTTP requests.
     Webhook(Box<webhook::WebhookConfig>),
     /// Lines in Grafana Loki.
@@ -135,6 +138,7 @@ impl SinkConfig {
             Self::Stdout(config) => Box::new(stdout::Stdout::new(&config, settings)?),
             Self::File(config) => file::build(&config, settings)?,
             Self::Pipe(config) => pipe::build(&config, settings)?,
+            Self::Syslog(config) => Box::new(syslog::Syslog::new(&config, settings)?),
             Self::Webhook(config) => webhook::build(&config, settings)?,
             Self::Loki(config) => loki::build(&config, settings)?,
             Self::Slack(config) => slack::build(&config, settings)?,
@@ -150,6 +154,7 @@ impl SinkConfig {
             Self::Stdout(config) => (config.layout.as_ref(), config.de_dot),
             Self::File(config) => (config.layout.as_ref(), config.de_dot),
             Self::Pipe(config) => (config.layout.as_ref(), config.de_dot),
+            Self::Syslog(config) => (config.layout.as_ref(), config.de_dot),
             Self::Webhook(config) => (config.layout.as_ref(), config.de_dot),
             Self::Loki(config) => (config.layout.as_ref(), config.de_dot),
             Self::Teams(config) => (config.layout.as_ref(), config.de_dot),
@@ -170,7 +175,7 @@ impl SinkConfig {
             Self::OpenSearch(..) => (1000, 4 << 20, SECOND),
             // Behind its front it passes on 4 MiB at most, and says 500 to more.
             Self::Loki(_) => (1000, 1 << 20, SECOND),
-            Self::File(_) | Self::Pipe(_) => (1000, 4 << 20, SOON),
+            Self::File(_) | Self::Pipe(_) | Self::Syslog(_) => (1000, 4 << 20, SOON),
             // Somebody may be looking.
             Self::Stdout(_) => (1000, 4 << 20, Duration::ZERO),
         };

@@ -18,6 +18,7 @@ use crate::sink::opsgenie::OpsgenieConfig;
 use crate::sink::pipe::PipeConfig;
 use crate::sink::slack::SlackConfig;
 use crate::sink::stdout::StdoutConfig;
+use crate::sink::syslog::SyslogConfig;
 use crate::sink::teams::TeamsConfig;
 use crate::sink::webhook::WebhookConfig;
 use crate::yaml::{self, Located, Problem, Value};
@@ -70,6 +71,8 @@ pub(super) struct ReceiverFile {
     #[serde(deserialize_with = "yaml::present")]
     pipe: Option<PipeConfig>,
     #[serde(deserialize_with = "yaml::present")]
+    syslog: Option<SyslogConfig>,
+    #[serde(deserialize_with = "yaml::present")]
     webhook: Option<WebhookConfig>,
     #[serde(deserialize_with = "yaml::present")]
     loki: Option<LokiConfig>,
@@ -80,7 +83,6 @@ pub(super) struct ReceiverFile {
     #[serde(deserialize_with = "yaml::present")]
     opsgenie: Option<OpsgenieConfig>,
     // Receivers of the incumbent that we do not have.
-    syslog: Option<Located<Value>>,
     kinesis: Option<Located<Value>>,
     firehose: Option<Located<Value>>,
     sqs: Option<Located<Value>>,
@@ -155,6 +157,7 @@ impl ReceiverFile {
                 ("stdout", self.stdout.map(SinkConfig::Stdout)),
                 ("file", self.file.map(SinkConfig::File)),
                 ("pipe", self.pipe.map(SinkConfig::Pipe)),
+                ("syslog", self.syslog.map(SinkConfig::Syslog)),
                 (
                     "webhook",
                     self.webhook
@@ -212,20 +215,54 @@ impl ReceiverFile {
     }
 
     /// The incumbent's receivers that we do not have, and what to do instead.
-    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 10] {
-        const BRIDGE: &str =
-            "use `webhook` towards an HTTP bridge, a pipeline or an OpenTelemetry gateway";
+    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 9] {
         [
-            ("syslog", &self.syslog, BRIDGE),
-            ("kinesis", &self.kinesis, BRIDGE),
-            ("firehose", &self.firehose, BRIDGE),
-            ("sqs", &self.sqs, BRIDGE),
-            ("sns", &self.sns, BRIDGE),
-            ("kafka", &self.kafka, BRIDGE),
-            ("pubsub", &self.pubsub, BRIDGE),
-            ("opscenter", &self.opscenter, BRIDGE),
-            ("bigquery", &self.bigquery, BRIDGE),
-            ("eventbridge", &self.eventbridge, BRIDGE),
+            (
+                "kafka",
+                &self.kafka,
+                "use `webhook` towards Strimzi's HTTP bridge or Confluent's REST proxy, with a `layout` of `records: [{value: {...}}]`, \
+                 or with `batch: array` towards Vector, which writes to Kafka",
+            ),
+            (
+                "kinesis",
+                &self.kinesis,
+                "use `webhook` with `batch: array` towards Vector or Fluent Bit, which write to Kinesis",
+            ),
+            (
+                "firehose",
+                &self.firehose,
+                "use `webhook` with `batch: array` towards Vector or Fluent Bit, which write to Firehose",
+            ),
+            (
+                "sqs",
+                &self.sqs,
+                "use `webhook` towards an API Gateway whose integration is SQS SendMessage",
+            ),
+            (
+                "sns",
+                &self.sns,
+                "use `webhook` towards an API Gateway whose integration is SNS Publish",
+            ),
+            (
+                "eventbridge",
+                &self.eventbridge,
+                "use `webhook` towards an API Gateway whose integration is EventBridge PutEvents",
+            ),
+            (
+                "opscenter",
+                &self.opscenter,
+                "use `webhook` towards an API Gateway whose integration is Systems Manager CreateOpsItem",
+            ),
+            (
+                "pubsub",
+                &self.pubsub,
+                "use `webhook` with `batch: array` towards Vector, which writes to Pub/Sub",
+            ),
+            (
+                "bigquery",
+                &self.bigquery,
+                "use `webhook` with `batch: array` towards Fluent Bit, which writes to BigQuery",
+            ),
         ]
     }
 }
