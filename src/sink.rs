@@ -18,8 +18,15 @@ use crate::yaml::{Located, Value};
 pub mod body;
 pub mod file;
 pub mod http;
+pub mod loki;
 pub mod opensearch;
+pub mod opsgenie;
+pub mod pipe;
+pub mod slack;
 pub mod stdout;
+pub mod syslog;
+pub mod teams;
+mod templates;
 #[cfg(test)]
 mod testing;
 pub mod webhook;
@@ -93,8 +100,20 @@ pub enum SinkConfig {
     Stdout(stdout::StdoutConfig),
     /// A file with rotation.
     File(file::FileConfig),
+    /// A named pipe.
+    Pipe(pipe::PipeConfig),
+    /// A syslog daemon.
+    Syslog(syslog::SyslogConfig),
     /// HTTP requests.
     Webhook(Box<webhook::WebhookConfig>),
+    /// Lines in Grafana Loki.
+    Loki(Box<loki::LokiConfig>),
+    /// Messages to Slack.
+    Slack(Box<slack::SlackConfig>),
+    /// Messages to Microsoft Teams.
+    Teams(Box<teams::TeamsConfig>),
+    /// Alerts in Opsgenie.
+    Opsgenie(Box<opsgenie::OpsgenieConfig>),
 }
 
 /// What every sink is built with, from the receiver's settings.
@@ -118,7 +137,13 @@ impl SinkConfig {
             }
             Self::Stdout(config) => Box::new(stdout::Stdout::new(&config, settings)?),
             Self::File(config) => file::build(&config, settings)?,
-            Self::Webhook(config) => Box::new(webhook::Webhook::new(&config, settings)?),
+            Self::Pipe(config) => pipe::build(&config, settings)?,
+            Self::Syslog(config) => Box::new(syslog::Syslog::new(&config, settings)?),
+            Self::Webhook(config) => webhook::build(&config, settings)?,
+            Self::Loki(config) => loki::build(&config, settings)?,
+            Self::Slack(config) => slack::build(&config, settings)?,
+            Self::Teams(config) => teams::build(&config, settings)?,
+            Self::Opsgenie(config) => opsgenie::build(&config, settings)?,
         })
     }
 
@@ -128,32 +153,35 @@ impl SinkConfig {
             Self::OpenSearch(config, _) => (config.layout.as_ref(), config.de_dot),
             Self::Stdout(config) => (config.layout.as_ref(), config.de_dot),
             Self::File(config) => (config.layout.as_ref(), config.de_dot),
+            Self::Pipe(config) => (config.layout.as_ref(), config.de_dot),
+            Self::Syslog(config) => (config.layout.as_ref(), config.de_dot),
             Self::Webhook(config) => (config.layout.as_ref(), config.de_dot),
+            Self::Loki(config) => (config.layout.as_ref(), config.de_dot),
+            Self::Teams(config) => (config.layout.as_ref(), config.de_dot),
+            Self::Slack(_) | Self::Opsgenie(_) => (None, false),
         }
     }
 
     /// How a receiver with this sink batches unless told otherwise.
     pub fn batch_defaults(&self) -> BatchLimits {
-        if let Self::Webhook(config) = self
-            && config.is_single()
-        {
+        const SECOND: Duration = Duration::from_secs(1);
+        const SOON: Duration = Duration::from_millis(200);
+        let (max_events, max_bytes, max_delay) = match self {
+            Self::Webhook(config) if !config.is_single() => (1000, 4 << 20, SECOND),
             // One request after the other: nobody learns of the first before the last is answered.
-            let max_delay = Duration::from_millis(200);
-            return BatchLimits {
-                max_events: 50,
-                max_bytes: 4 << 20,
-                max_delay,
-            };
-        }
-        let max_delay = match self {
-            Self::OpenSearch(..) | Self::Webhook(_) => Duration::from_secs(1),
-            Self::File(_) => Duration::from_millis(200),
+            Self::Webhook(_) | Self::Slack(_) | Self::Teams(_) | Self::Opsgenie(_) => {
+                (50, 4 << 20, SOON)
+            }
+            Self::OpenSearch(..) => (1000, 4 << 20, SECOND),
+            // Behind its front it passes on 4 MiB at most, and says 500 to more.
+            Self::Loki(_) => (1000, 1 << 20, SECOND),
+            Self::File(_) | Self::Pipe(_) | Self::Syslog(_) => (1000, 4 << 20, SOON),
             // Somebody may be looking.
-            Self::Stdout(_) => Duration::ZERO,
+            Self::Stdout(_) => (1000, 4 << 20, Duration::ZERO),
         };
         BatchLimits {
-            max_events: 1000,
-            max_bytes: 4 << 20,
+            max_events,
+            max_bytes,
             max_delay,
         }
     }

@@ -12,8 +12,14 @@ use crate::retry::RetryLimits;
 use crate::sink::SinkConfig;
 use crate::sink::body::is_empty;
 use crate::sink::file::FileConfig;
+use crate::sink::loki::LokiConfig;
 use crate::sink::opensearch::{Dialect, OpenSearchConfig};
+use crate::sink::opsgenie::OpsgenieConfig;
+use crate::sink::pipe::PipeConfig;
+use crate::sink::slack::SlackConfig;
 use crate::sink::stdout::StdoutConfig;
+use crate::sink::syslog::SyslogConfig;
+use crate::sink::teams::TeamsConfig;
 use crate::sink::webhook::WebhookConfig;
 use crate::yaml::{self, Located, Problem, Value};
 
@@ -63,23 +69,29 @@ pub(super) struct ReceiverFile {
     #[serde(deserialize_with = "yaml::present")]
     file: Option<FileConfig>,
     #[serde(deserialize_with = "yaml::present")]
+    pipe: Option<PipeConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    syslog: Option<SyslogConfig>,
+    #[serde(deserialize_with = "yaml::present")]
     webhook: Option<WebhookConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    loki: Option<LokiConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    slack: Option<SlackConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    teams: Option<TeamsConfig>,
+    #[serde(deserialize_with = "yaml::present")]
+    opsgenie: Option<OpsgenieConfig>,
     // Receivers of the incumbent that we do not have.
-    pipe: Option<Located<Value>>,
-    syslog: Option<Located<Value>>,
     kinesis: Option<Located<Value>>,
     firehose: Option<Located<Value>>,
-    opsgenie: Option<Located<Value>>,
     sqs: Option<Located<Value>>,
     sns: Option<Located<Value>>,
-    slack: Option<Located<Value>>,
     kafka: Option<Located<Value>>,
     pubsub: Option<Located<Value>>,
     opscenter: Option<Located<Value>>,
-    teams: Option<Located<Value>>,
     bigquery: Option<Located<Value>>,
     eventbridge: Option<Located<Value>>,
-    loki: Option<Located<Value>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -147,10 +159,29 @@ impl ReceiverFile {
                 ),
                 ("stdout", self.stdout.map(SinkConfig::Stdout)),
                 ("file", self.file.map(SinkConfig::File)),
+                ("pipe", self.pipe.map(SinkConfig::Pipe)),
+                ("syslog", self.syslog.map(SinkConfig::Syslog)),
                 (
                     "webhook",
                     self.webhook
                         .map(|config| SinkConfig::Webhook(config.into())),
+                ),
+                (
+                    "loki",
+                    self.loki.map(|config| SinkConfig::Loki(config.into())),
+                ),
+                (
+                    "slack",
+                    self.slack.map(|config| SinkConfig::Slack(config.into())),
+                ),
+                (
+                    "teams",
+                    self.teams.map(|config| SinkConfig::Teams(config.into())),
+                ),
+                (
+                    "opsgenie",
+                    self.opsgenie
+                        .map(|config| SinkConfig::Opsgenie(config.into())),
                 ),
             ],
         )?;
@@ -187,26 +218,54 @@ impl ReceiverFile {
     }
 
     /// The incumbent's receivers that we do not have, and what to do instead.
-    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 15] {
-        const CHAT: &str = "use `webhook` with a `layout` of what its API expects";
-        const BRIDGE: &str =
-            "use `webhook` towards an HTTP bridge, a pipeline or an OpenTelemetry gateway";
+    fn unsupported(&self) -> [(&'static str, &Option<Located<Value>>, &'static str); 9] {
         [
-            ("pipe", &self.pipe, "use `file`"),
-            ("syslog", &self.syslog, BRIDGE),
-            ("kinesis", &self.kinesis, BRIDGE),
-            ("firehose", &self.firehose, BRIDGE),
-            ("opsgenie", &self.opsgenie, CHAT),
-            ("sqs", &self.sqs, BRIDGE),
-            ("sns", &self.sns, BRIDGE),
-            ("slack", &self.slack, CHAT),
-            ("kafka", &self.kafka, BRIDGE),
-            ("pubsub", &self.pubsub, BRIDGE),
-            ("opscenter", &self.opscenter, BRIDGE),
-            ("teams", &self.teams, CHAT),
-            ("bigquery", &self.bigquery, BRIDGE),
-            ("eventbridge", &self.eventbridge, BRIDGE),
-            ("loki", &self.loki, CHAT),
+            (
+                "kafka",
+                &self.kafka,
+                "use `webhook` towards Strimzi's HTTP bridge or Confluent's REST proxy, with a `layout` of `records: [{value: {...}}]`, \
+                 or with `batch: array` towards Vector, which writes to Kafka",
+            ),
+            (
+                "kinesis",
+                &self.kinesis,
+                "use `webhook` with `batch: array` towards Vector or Fluent Bit, which write to Kinesis",
+            ),
+            (
+                "firehose",
+                &self.firehose,
+                "use `webhook` with `batch: array` towards Vector or Fluent Bit, which write to Firehose",
+            ),
+            (
+                "sqs",
+                &self.sqs,
+                "use `webhook` towards an API Gateway whose integration is SQS SendMessage",
+            ),
+            (
+                "sns",
+                &self.sns,
+                "use `webhook` towards an API Gateway whose integration is SNS Publish",
+            ),
+            (
+                "eventbridge",
+                &self.eventbridge,
+                "use `webhook` towards an API Gateway whose integration is EventBridge PutEvents",
+            ),
+            (
+                "opscenter",
+                &self.opscenter,
+                "use `webhook` towards an API Gateway whose integration is Systems Manager CreateOpsItem",
+            ),
+            (
+                "pubsub",
+                &self.pubsub,
+                "use `webhook` with `batch: array` towards Vector, which writes to Pub/Sub",
+            ),
+            (
+                "bigquery",
+                &self.bigquery,
+                "use `webhook` with `batch: array` towards Fluent Bit, which writes to BigQuery",
+            ),
         ]
     }
 }

@@ -74,7 +74,7 @@ const SINKS: [&str; 12] = [
     "kafka",
 ];
 /// Of one or more types of receiver, and with one meaning wherever they are.
-const SINK: [&str; 24] = [
+const SINK: [&str; 28] = [
     "hosts",
     "username",
     "password",
@@ -99,6 +99,10 @@ const SINK: [&str; 24] = [
     "apiKey",
     "cloudID",
     "url",
+    "token",
+    "channel",
+    "streamLabels",
+    "tenantID",
 ];
 const TLS: [&str; 5] = [
     "caFile",

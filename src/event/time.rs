@@ -41,6 +41,11 @@ impl Time {
         self.0
     }
 
+    /// Nanoseconds since the start of 1970.
+    pub fn nanoseconds(self) -> i128 {
+        self.0.duration_since(Self::EPOCH.0).as_nanos()
+    }
+
     /// RFC 3339 in whole seconds, as the API's `Time`.
     pub fn seconds(self) -> impl fmt::Display {
         Formatted {

@@ -1,4 +1,4 @@
-//! What the sinks that speak HTTP share: TLS files, and what an answer means.
+//! What the sinks that speak HTTP share: TLS files, headers, requests, and what an answer means.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +9,14 @@ use tracing::warn;
 
 use super::{SendError, SendErrorKind};
 use crate::event::Time;
+
+pub use self::client::{Answer, HttpClient, parse_url, post_json};
+pub use self::headers::{Headers, authorization, basic, refuse_fields, secret};
+pub use self::one_by_one::{OneByOne, Service};
+
+mod client;
+mod headers;
+mod one_by_one;
 
 /// TLS of a connection, under the incumbent's names.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -4,6 +4,7 @@
 //! The official client carries the requests; encoding, compression and the reading of answers are ours, because it has
 //! none of them. Never format its types for logs: they print passwords.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use super::{Receipt, Rejection, SendError, SendErrorKind, Sink, SinkSettings};
 use crate::event::Event;
 use crate::yaml::{Located, Problem, Value};
 
+mod access;
 pub mod bulk;
 mod host;
 pub mod index;
@@ -62,11 +64,15 @@ pub struct OpenSearchConfig {
     tls: TlsConfig,
     /// Compresses requests.
     gzip: bool,
-    // The incumbent's, of which we do not have the credentials yet.
+    /// Elastic's name of a deployment. Instead of `hosts`.
     #[serde(rename = "cloudID")]
-    cloud_id: Option<Located<Value>>,
-    api_key: Option<Located<Value>>,
-    headers: Option<Located<Value>>,
+    cloud_id: Located<String>,
+    /// Of `Authorization: ApiKey`: `id:key`, or the same in Base64.
+    api_key: Located<String>,
+    /// Of `Authorization: Bearer`.
+    bearer_token: Located<String>,
+    /// Of every request.
+    headers: BTreeMap<String, Located<String>>,
 }
 
 /// Whether documents have ids.
@@ -130,9 +136,10 @@ impl Default for OpenSearchConfig {
             layout: None,
             tls: TlsConfig::default(),
             gzip: true,
-            cloud_id: None,
-            api_key: None,
-            headers: None,
+            cloud_id: Located::default(),
+            api_key: Located::default(),
+            bearer_token: Located::default(),
+            headers: BTreeMap::new(),
         }
     }
 }
@@ -147,19 +154,6 @@ impl fmt::Debug for OpenSearchConfig {
 }
 
 impl OpenSearchConfig {
-    /// Without them every request would be refused, or go elsewhere.
-    fn refuse_what_is_not_there(&self) -> Result<(), Problem> {
-        if let Some(id) = &self.cloud_id {
-            return Err(id.problem("not there yet: give the deployment's URL under `hosts`"));
-        }
-        let credentials = self.api_key.as_ref().or(self.headers.as_ref());
-        credentials.map_or(Ok(()), |given| {
-            Err(given.problem(
-                "not there yet: use `username` and `password`, or a client certificate under `tls`",
-            ))
-        })
-    }
-
     fn target(&self) -> Result<Target, Problem> {
         let (index, format, stream) = (&self.index, &self.index_format, &self.data_stream);
         if !stream.value.is_empty() {
@@ -200,7 +194,6 @@ impl OpenSearch {
         dialect: Dialect,
         settings: SinkSettings,
     ) -> anyhow::Result<Self> {
-        config.refuse_what_is_not_there()?;
         let target = config.target()?;
         let ids = config.ids();
         let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;

@@ -127,6 +127,23 @@ impl<W: AsyncWrite + Unpin + Send> Sink for Lines<W> {
     }
 }
 
+/// The sink for standard output or standard error, if that is what `path` means; else the body back.
+pub(super) fn standard(path: &str, body: Body) -> Result<Box<dyn Sink>, Body> {
+    match path {
+        "/dev/stdout" => Ok(Box::new(Lines {
+            writer: tokio::io::stdout(),
+            name: "standard output",
+            style: Style::Json(body),
+        })),
+        "/dev/stderr" => Ok(Box::new(Lines {
+            writer: tokio::io::stderr(),
+            name: "standard error",
+            style: Style::Json(body),
+        })),
+        _ => Err(body),
+    }
+}
+
 /// Appends every event as a line; returns those that cannot be written.
 pub(super) fn encode(body: &Body, batch: &[Arc<Event>], lines: &mut Vec<u8>) -> Vec<Rejection> {
     let mut rejected = Vec::new();

@@ -7,6 +7,47 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
+use super::{Receipt, Sink, SinkSettings};
+use crate::event::{Compat, Event};
+use crate::yaml::Problem;
+
+/// What the sinks under test are built with.
+pub(crate) const SETTINGS: SinkSettings = SinkSettings {
+    timeout: std::time::Duration::from_secs(2),
+    compat: Compat::Strict,
+};
+
+/// Reads a sink's part of a configuration.
+pub(crate) fn config<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    Ok(crate::yaml::parse(text, &|_| None)?.value)
+}
+
+/// An event for each letter, which is its name; alike but for that.
+pub(crate) fn events(names: &str) -> Vec<Arc<Event>> {
+    names.chars().map(|name| Arc::new(event(name))).collect()
+}
+
+pub(crate) fn event(name: char) -> Event {
+    let mut event = Event {
+        message: format!("<{name}> & co"),
+        kind: "Warning".into(),
+        reason: "BackOff".into(),
+        last_timestamp: crate::event::Time::parse("2024-05-01T10:20:30Z"),
+        ..Event::default()
+    };
+    event.metadata.name = name.to_string();
+    event.metadata.namespace = "shop".into();
+    event
+}
+
+/// Sends a batch to a sink that answers it event by event: what was rejected, and why; what to repeat, and why.
+pub(crate) async fn fate(sink: &mut dyn Sink, names: &str) -> (Vec<(usize, String)>, Receipt) {
+    let mut receipt = sink.send(&events(names)).await.unwrap();
+    let rejected = std::mem::take(&mut receipt.rejected);
+    let rejected = rejected.into_iter().map(|r| (r.index, r.reason)).collect();
+    (rejected, receipt)
+}
+
 /// What a request was.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {

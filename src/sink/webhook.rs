@@ -3,21 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use reqwest::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
-use reqwest::{Client, Method, Url};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request};
 use serde::Deserialize;
 
 use super::body::Body;
-use super::http::{TlsConfig, classify, no_answer, reason, retry_after};
+use super::http::{
+    Headers, HttpClient, OneByOne, Service, TlsConfig, authorization, parse_url, refuse_fields,
+};
 use super::stdout::encode;
-use super::{Receipt, Rejection, SendError, SendErrorKind, Sink, SinkSettings};
+use super::{Receipt, SendError, Sink, SinkSettings};
 use crate::event::Event;
 use crate::template::Template;
 use crate::yaml::{Located, Value};
@@ -58,30 +56,49 @@ enum BatchFormat {
     Lines,
 }
 
-/// The sink.
-pub struct Webhook {
-    client: Client,
-    method: Method,
-    endpoint: Template,
-    headers: Vec<(HeaderName, Template)>,
-    batch: Option<BatchFormat>,
-    auth: Auth,
+/// The sink of one request an event.
+struct Each {
+    target: Target,
     body: Body,
 }
 
-enum Auth {
-    None,
-    Basic(String, String),
-    Bearer(String),
+/// The sink of one request a batch.
+struct Together {
+    client: HttpClient,
+    target: Target,
+    body: Body,
+    format: BatchFormat,
 }
 
-/// Without the value, which may be a secret.
-const NO_HEADER: &str =
-    "no header can hold this: it has a control character, such as the end of a line";
+/// Where requests go.
+struct Target {
+    method: Method,
+    endpoint: Template,
+    headers: Headers,
+}
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
-/// How much of an answer is read, for its words.
-const MAX_ANSWER: usize = 4096;
+
+/// Makes the sink. Reads certificate files, connects nowhere.
+pub fn build(config: &WebhookConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
+    let target = Target::new(config)?;
+    let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
+    let Some(format) = config.batch else {
+        let each = Each { target, body };
+        return Ok(Box::new(OneByOne::new(
+            each,
+            &config.tls,
+            settings.timeout,
+        )?));
+    };
+    Ok(Box::new(Together {
+        client: HttpClient::new(&config.tls, settings.timeout)?,
+        target,
+        body,
+        format,
+    }))
+}
 
 // === impl WebhookConfig ===
 
@@ -101,11 +118,10 @@ impl fmt::Debug for WebhookConfig {
     }
 }
 
-// === impl Webhook ===
+// === impl Target ===
 
-impl Webhook {
-    /// Makes the sink. Reads certificate files, connects nowhere.
-    pub fn new(config: &WebhookConfig, settings: SinkSettings) -> anyhow::Result<Self> {
+impl Target {
+    fn new(config: &WebhookConfig) -> anyhow::Result<Self> {
         let endpoint = Template::parse(&config.endpoint)?;
         match endpoint.literal() {
             Some("") => {
@@ -125,201 +141,97 @@ impl Webhook {
             }
             None => {}
         }
-        let mut headers = Vec::new();
-        for (name, value) in &config.headers {
-            let header = HeaderName::try_from(name)
-                .map_err(|_| value.problem(format!("`{name}` is no legal name of a header")))?;
-            if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&header) {
-                return Err(value
-                    .problem("leave this header out: it follows from the body")
-                    .into());
-            }
-            let value_template = Template::parse(value)?;
-            if config.batch.is_some() && value_template.literal().is_none() {
-                return Err(value
-                    .problem("with `batch`, one header serves many events: it can't have fields")
-                    .into());
-            }
-            if value_template
-                .literal()
-                .is_some_and(|text| HeaderValue::from_str(text).is_err())
-            {
-                return Err(value.problem(NO_HEADER).into());
-            }
-            headers.push((header, value_template));
+        if config.batch.is_some() {
+            refuse_fields(
+                &config.headers,
+                "with `batch`, one header serves many events: it can't have fields",
+            )?;
         }
+        let authorization =
+            authorization(&config.username, &config.password, &config.bearer_token)?;
+        let headers = Headers::parse(&config.headers, authorization)?;
         let method = match &config.method {
             None => Method::POST,
             Some(method) => Method::from_bytes(method.value.to_ascii_uppercase().as_bytes())
                 .map_err(|_| method.problem(format!("`{}` is no HTTP method", method.value)))?,
         };
-        let token = &config.bearer_token;
-        let auth = match (config.username.is_empty(), token.value.as_str()) {
-            (true, "") => Auth::None,
-            (false, "") => Auth::Basic(config.username.clone(), config.password.clone()),
-            (false, _) => {
-                return Err(token
-                    .problem("give either `username` or `bearerToken`")
-                    .into());
-            }
-            (true, text) if HeaderValue::from_str(text).is_err() => {
-                return Err(token.problem(NO_HEADER).into());
-            }
-            (true, text) => Auth::Bearer(text.to_owned()),
-        };
-        let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
-        let client = client(&config.tls, settings.timeout)?;
         Ok(Self {
-            client,
             method,
             endpoint,
             headers,
-            batch: config.batch,
-            auth,
-            body,
         })
     }
 
-    async fn send_each(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
-        let mut receipt = Receipt::default();
-        for (index, event) in batch.iter().enumerate() {
-            let mut request = Vec::with_capacity(1024);
-            if let Err(error) = self.body.append(event, &mut request) {
-                receipt.rejected.push(Rejection {
-                    index,
-                    reason: error.to_string(),
-                });
-                continue;
-            }
-            match self.request(event, request, JSON).await {
-                Ok(status) => receipt.status = Some(status),
-                Err(error)
-                    if matches!(error.kind, SendErrorKind::Refused | SendErrorKind::TooLarge) =>
-                {
-                    receipt.status = error.status;
-                    receipt.rejected.push(Rejection {
-                        index,
-                        reason: error.reason,
-                    });
-                }
-                Err(error) => {
-                    receipt.status = error.status;
-                    receipt.retry = (index..batch.len()).collect();
-                    receipt.retry_cause = Some(error);
-                    break;
-                }
-            }
-        }
-        Ok(receipt)
-    }
-
-    async fn send_together(
+    /// The request with `body`; the event is what templates are rendered for.
+    fn request(
         &self,
-        batch: &[Arc<Event>],
-        format: BatchFormat,
-    ) -> Result<Receipt, SendError> {
-        let mut request = Vec::with_capacity(batch.len() * 1024);
-        let rejected = encode(&self.body, batch, &mut request);
+        event: &Event,
+        body: Vec<u8>,
+        content_type: HeaderValue,
+    ) -> Result<Request, String> {
+        let url = self
+            .endpoint
+            .render(event)
+            .map_err(|error| error.to_string())?;
+        let mut request = Request::new(self.method.clone(), parse_url(&url)?);
+        request.headers_mut().insert(CONTENT_TYPE, content_type);
+        self.headers.render(event, request.headers_mut())?;
+        *request.body_mut() = Some(body.into());
+        Ok(request)
+    }
+}
+
+// === impl Each ===
+
+impl Service for Each {
+    fn request(&self, event: &Event) -> Result<Request, String> {
+        let mut body = Vec::with_capacity(1024);
+        self.body
+            .append(event, &mut body)
+            .map_err(|error| error.to_string())?;
+        self.target.request(event, body, JSON)
+    }
+}
+
+// === impl Together ===
+
+impl Together {
+    async fn send_together(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
+        let mut body = Vec::with_capacity(batch.len() * 1024);
+        let rejected = encode(&self.body, batch, &mut body);
         let Some(first) = batch.first().filter(|_| rejected.len() < batch.len()) else {
             return Ok(Receipt {
                 rejected,
                 ..Receipt::default()
             });
         };
-        let content_type = match format {
+        let content_type = match self.format {
             BatchFormat::Lines => NDJSON,
             BatchFormat::Array => {
-                into_array(&mut request);
+                into_array(&mut body);
                 JSON
             }
         };
-        let status = self.request(first, request, content_type).await?;
+        let request = self.target.request(first, body, content_type);
+        // Nothing in it has fields: what fails for one event fails for all, and shows at load.
+        let request = request.map_err(SendError::transient)?;
+        let answer = self.client.send(request).await?;
+        answer.by_status()?;
         Ok(Receipt {
             rejected,
-            status: Some(status),
+            status: Some(answer.status),
             ..Receipt::default()
         })
     }
-
-    /// Makes one request; the event is what templates are rendered for.
-    async fn request(
-        &self,
-        event: &Event,
-        body: Vec<u8>,
-        content_type: HeaderValue,
-    ) -> Result<u16, SendError> {
-        let refused = |reason: String| SendError {
-            kind: SendErrorKind::Refused,
-            ..SendError::transient(reason)
-        };
-        let rendered = |template: &Template| {
-            template
-                .render(event)
-                .map_err(|error| refused(error.to_string()))
-        };
-        let url = parse_url(&rendered(&self.endpoint)?).map_err(refused)?;
-        let mut headers = HeaderMap::with_capacity(self.headers.len() + 1);
-        headers.insert(CONTENT_TYPE, content_type);
-        for (name, value) in &self.headers {
-            let value = HeaderValue::try_from(rendered(value)?).map_err(|_| {
-                refused(format!(
-                    "the header {name} cannot hold what its template gives"
-                ))
-            })?;
-            headers.insert(name, value);
-        }
-        let request = self.client.request(self.method.clone(), url).body(body);
-        let request = match &self.auth {
-            Auth::None => request,
-            Auth::Basic(user, password) => request.basic_auth(user, Some(password)),
-            Auth::Bearer(token) => request.bearer_auth(token),
-        };
-        let mut response = request.headers(headers).send().await.map_err(no_answer)?;
-        let status = response.status().as_u16();
-        // A short answer is read to its end, so that the connection can serve again.
-        let mut answer = Vec::new();
-        while answer.len() < MAX_ANSWER {
-            match response.chunk().await {
-                Ok(Some(chunk)) => answer.extend_from_slice(&chunk),
-                Ok(None) | Err(_) => break,
-            }
-        }
-        match classify(status) {
-            None => Ok(status),
-            Some(kind) => {
-                let reason = match status {
-                    300..=399 => format!("HTTP {status}: redirects are not followed"),
-                    _ => reason(status, &answer),
-                };
-                Err(SendError {
-                    kind,
-                    reason,
-                    status: Some(status),
-                    retry_after: retry_after(response.headers()),
-                })
-            }
-        }
-    }
 }
 
-impl Sink for Webhook {
+impl Sink for Together {
     fn send<'a>(
         &'a mut self,
         batch: &'a [Arc<Event>],
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
-        match self.batch {
-            None => self.send_each(batch).boxed(),
-            Some(format) => self.send_together(batch, format).boxed(),
-        }
+        self.send_together(batch).boxed()
     }
-}
-
-fn parse_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("the endpoint is no URL: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("the endpoint must begin with http:// or https://".to_owned());
-    }
-    Ok(url)
 }
 
 /// Lines of JSON become elements of an array.
@@ -331,35 +243,6 @@ fn into_array(lines: &mut Vec<u8>) {
     lines.pop();
     lines.push(b']');
     lines.insert(0, b'[');
-}
-
-fn client(tls: &TlsConfig, timeout: Duration) -> anyhow::Result<Client> {
-    let files = tls.load()?;
-    let mut builder = Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(timeout)
-        .connect_timeout(timeout.min(Duration::from_secs(10)))
-        .danger_accept_invalid_certs(tls.insecure_skip_verify);
-    if let Some(ca) = &files.ca {
-        for certificate in reqwest::Certificate::from_pem_bundle(ca)
-            .context("tls.caFile holds no certificate in PEM")?
-        {
-            builder = builder.add_root_certificate(certificate);
-        }
-    }
-    if let Some(identity) = &files.identity {
-        let pem = [
-            identity.key.as_slice(),
-            b"\n",
-            identity.certificate.as_slice(),
-        ]
-        .concat();
-        let identity = reqwest::Identity::from_pem(&pem);
-        builder = builder.identity(
-            identity.context("tls.certFile and tls.keyFile are no certificate and key in PEM")?,
-        );
-    }
-    builder.build().context("cannot set up connections")
 }
 
 #[cfg(test)]

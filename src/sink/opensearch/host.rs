@@ -6,14 +6,15 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use opensearch::auth::{ClientCertificate, Credentials};
 use opensearch::cert::{Certificate, CertificateValidation};
-use opensearch::http::headers::{HeaderMap, HeaderValue};
+use opensearch::http::headers::HeaderMap;
 use opensearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use opensearch::http::{Method, Url};
 use tokio::time::Instant;
 use url::Origin;
 
+use super::access::cloud_url;
 use super::{Dialect, OpenSearchConfig};
-use crate::sink::http::TlsFiles;
+use crate::sink::http::{TlsFiles, basic};
 use crate::sink::{SendError, SendErrorKind};
 
 /// The hosts, used in turn.
@@ -42,10 +43,11 @@ impl Hosts {
         dialect: Dialect,
         timeout: Duration,
     ) -> anyhow::Result<Self> {
+        let access = config.access()?;
         let tls = config.tls.load()?;
         let hosts = urls(config, dialect)?
             .into_iter()
-            .map(|url| Host::new(url, config, &tls, timeout))
+            .map(|url| Host::new(url, config, &access, &tls, timeout))
             .collect::<anyhow::Result<_>>()?;
         Ok(Self { hosts, next: 0 })
     }
@@ -119,6 +121,7 @@ impl Host {
     fn new(
         mut url: Url,
         config: &OpenSearchConfig,
+        access: &HeaderMap,
         tls: &TlsFiles,
         timeout: Duration,
     ) -> anyhow::Result<Self> {
@@ -136,6 +139,9 @@ impl Host {
         let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(timeout)
             .disable_proxy();
+        for (name, value) in access {
+            builder = builder.header(name.clone(), value.clone());
+        }
         if config.tls.insecure_skip_verify {
             builder = builder.cert_validation(CertificateValidation::None);
         } else if let Some(ca) = &tls.ca {
@@ -157,7 +163,7 @@ impl Host {
                 .concat();
                 builder = builder.auth(Credentials::Certificate(ClientCertificate::Pem(pem)));
                 if let Some((user, password)) = user {
-                    builder = builder.header(http::header::AUTHORIZATION, basic(&user, &password)?);
+                    builder = builder.header(http::header::AUTHORIZATION, basic(&user, &password));
                 }
             }
         }
@@ -179,22 +185,34 @@ fn decode(text: &str) -> String {
         .into_owned()
 }
 
-fn basic(user: &str, password: &str) -> anyhow::Result<HeaderValue> {
-    use base64::Engine as _;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
 fn urls(config: &OpenSearchConfig, dialect: Dialect) -> anyhow::Result<Vec<Url>> {
+    let cloud = &config.cloud_id;
+    if !cloud.is_empty() {
+        if !config.hosts.is_empty() {
+            return Err(cloud.problem("give either `hosts` or `cloudID`").into());
+        }
+        let url = cloud_url(cloud).and_then(|url| parse_host(&url).ok());
+        let url = url.ok_or_else(|| {
+            cloud.problem("this is no cloud ID: copy it from the deployment's page, or give its URL under `hosts`")
+        })?;
+        return Ok(vec![url]);
+    }
     if config.hosts.is_empty() {
         return hosts_of_environment(dialect);
     }
+    let credentials = config.credentials()?;
     config
         .hosts
         .iter()
-        .map(|host| parse_host(&host.value).map_err(|error| host.problem(error).into()))
+        .map(|host| {
+            let url = parse_host(&host.value).map_err(|error| host.problem(error))?;
+            match credentials {
+                Some((key, _)) if !url.username().is_empty() => Err(host
+                    .problem(format!("give either a user in `hosts` or `{key}`"))
+                    .into()),
+                _ => Ok(url),
+            }
+        })
         .collect()
 }
 

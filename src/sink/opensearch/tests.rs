@@ -243,6 +243,42 @@ async fn a_hosts_path_and_credentials_are_used_and_never_shown() {
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }
 
+#[tokio::test]
+async fn keys_tokens_and_headers_go_with_every_request() {
+    for (given, header) in [
+        ("apiKey: aWQ6a2V5", "authorization:ApiKey aWQ6a2V5"),
+        ("apiKey: \"id:key\"", "authorization:ApiKey aWQ6a2V5"),
+        ("bearerToken: t0ken", "authorization:Bearer t0ken"),
+        (
+            "headers: {authorization: Custom x}",
+            "authorization:Custom x",
+        ),
+        (
+            "headers: {X-Tenant: shop}\nusername: u\npassword: p",
+            "x-tenant:shop",
+        ),
+    ] {
+        let server = Server::start(vec![items(&[201]), items(&[201])]).await;
+        let mut sink = sink(&server, &format!("index: i\n{given}"));
+        sink.send(&events("a")).await.unwrap();
+        sink.send(&events("a")).await.unwrap();
+        for request in server.requests() {
+            let found = request.headers.iter().filter(|have| *have == header);
+            assert_eq!(found.count(), 1, "{given}: {:?}", request.headers);
+        }
+    }
+}
+
+#[test]
+fn nothing_shows_a_secret() {
+    let text = "index: i\nhosts: http://u:hunter2@x\npassword: hunter2\napiKey: hunter2\nbearerToken: hunter2\nheaders: {a: hunter2}\ncloudID: hunter2";
+    let config: OpenSearchConfig = crate::yaml::parse(text, &|_| None).unwrap().value;
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let error = sink_from(text).err().unwrap().to_string();
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
 #[test]
 fn what_cannot_work_is_refused_at_load() {
     for (text, message) in [
@@ -269,6 +305,36 @@ fn what_cannot_work_is_refused_at_load() {
             "index: i\ntls: {serverName: x}",
             "tls.serverName (x) is not supported",
         ),
+        (
+            "index: i\nusername: u\napiKey: k",
+            "3:9: apiKey: give either `username` or `apiKey`",
+        ),
+        (
+            "index: i\napiKey: k\nbearerToken: t",
+            "3:14: bearerToken: give either `apiKey` or `bearerToken`",
+        ),
+        (
+            "index: i\nbearerToken: t\nheaders: {authorization: x}",
+            "3:26: headers.authorization: give either `bearerToken` or `headers.Authorization`",
+        ),
+        (
+            "index: i\nhosts: http://u:p@x\napiKey: k",
+            "2:8: hosts: give either a user in `hosts` or `apiKey`",
+        ),
+        (
+            "index: i\nhosts: http://x\ncloudID: n:Zm91bmQuaW8kYWJj",
+            "3:10: cloudID: give either `hosts` or `cloudID`",
+        ),
+        ("index: i\ncloudID: n", "this is no cloud ID"),
+        (
+            "index: i\nheaders: {a: \"{{ .Name }}\"}",
+            "one header serves many events: it can't have fields",
+        ),
+        (
+            "index: i\nheaders: {Content-Type: a}",
+            "leave this header out",
+        ),
+        ("index: i\napiKey: \"a\\nb\"", "no header can hold this"),
     ] {
         let error = format!("{:#}", sink_from(text).err().unwrap());
         assert!(error.contains(message), "{text}: {error}");

@@ -1,17 +1,20 @@
+use std::time::Duration;
+
 use super::*;
 use crate::event::Compat;
+use crate::sink::SendErrorKind;
 use crate::sink::testing::{Answer, Server};
 
-fn sink(server: &Server, more: &str) -> anyhow::Result<Webhook> {
+fn sink(server: &Server, more: &str) -> anyhow::Result<Box<dyn Sink>> {
     let text = format!("endpoint: {}/hook/{{{{ .Namespace }}}}\n{more}", server.url)
         .replace("endpoint: ", "endpoint: \"");
     let text = text.replacen("}}\n", "}}\"\n", 1);
     sink_from(&text)
 }
 
-fn sink_from(text: &str) -> anyhow::Result<Webhook> {
+fn sink_from(text: &str) -> anyhow::Result<Box<dyn Sink>> {
     let config: WebhookConfig = crate::yaml::parse(text, &|_| None)?.value;
-    Webhook::new(
+    build(
         &config,
         SinkSettings {
             timeout: Duration::from_secs(2),

@@ -26,12 +26,12 @@ fn mistakes_get_one_line_with_file_path_line_and_column() {
         (
             "route: {}\nreceivers: [{name: a}]",
             2,
-            "error: config.yaml:2:20: receivers[0].name: the receiver `a` has no type: give one of opensearch, elasticsearch, stdout, file, webhook",
+            "error: config.yaml:2:20: receivers[0].name: the receiver `a` has no type: give one of opensearch, elasticsearch, stdout, file, pipe, syslog, webhook, loki, slack, teams, opsgenie",
         ),
         (
             "route: {}\nreceivers: [{name: a, kafka: {topic: t}}]",
             2,
-            "error: config.yaml:2:30: receivers[0].kafka: there is no receiver of type `kafka` (yet): use `webhook` towards an HTTP bridge, a pipeline or an OpenTelemetry gateway",
+            "error: config.yaml:2:30: receivers[0].kafka: there is no receiver of type `kafka` (yet): use `webhook` towards Strimzi's HTTP bridge or Confluent's REST proxy, with a `layout` of `records: [{value: {...}}]`, or with `batch: array` towards Vector, which writes to Kafka",
         ),
         (
             "receivers: [{name: a, stdout: {}}]",
@@ -120,8 +120,8 @@ fn what_would_run_and_never_work_is_a_mistake_too() {
             "error: config.yaml:2:53: receivers[0].batch.maxDelay: must be at most 24h",
         ),
         (
-            "route: {}\nreceivers: [{name: a, elasticsearch: {index: e, apiKey: s3cret}}]",
-            "error: config.yaml:2:57: receivers[0].elasticsearch.apiKey: not there yet: use `username` and `password`, or a client certificate under `tls`",
+            "route: {}\nreceivers: [{name: a, elasticsearch: {index: e, username: u, apiKey: s3cret}}]",
+            "error: config.yaml:2:70: receivers[0].elasticsearch.apiKey: give either `username` or `apiKey`",
         ),
     ] {
         assert_refused(config, 2, line);

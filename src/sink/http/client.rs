@@ -1,0 +1,122 @@
+//! Making requests, and reading what is answered.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, Method, Request, Url};
+
+use super::{TlsConfig, classify, no_answer, reason, retry_after};
+use crate::sink::{SendError, SendErrorKind};
+
+/// Makes requests, each within its time, without following redirects.
+pub struct HttpClient(Client);
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its beginning.
+    pub body: Vec<u8>,
+}
+
+/// How much of an answer is read, for its words and for its connection.
+const MAX_ANSWER: usize = 64 << 10;
+
+// === impl HttpClient ===
+
+impl HttpClient {
+    /// Reads certificate files, connects nowhere.
+    pub fn new(tls: &TlsConfig, timeout: Duration) -> anyhow::Result<Self> {
+        let files = tls.load()?;
+        let mut builder = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(timeout)
+            .connect_timeout(timeout.min(Duration::from_secs(10)))
+            .danger_accept_invalid_certs(tls.insecure_skip_verify);
+        if let Some(ca) = &files.ca {
+            for certificate in reqwest::Certificate::from_pem_bundle(ca)
+                .context("tls.caFile holds no certificate in PEM")?
+            {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        if let Some(identity) = &files.identity {
+            let pem = [
+                identity.key.as_slice(),
+                b"\n",
+                identity.certificate.as_slice(),
+            ]
+            .concat();
+            let identity = reqwest::Identity::from_pem(&pem);
+            builder = builder.identity(
+                identity
+                    .context("tls.certFile and tls.keyFile are no certificate and key in PEM")?,
+            );
+        }
+        Ok(Self(builder.build().context("cannot set up connections")?))
+    }
+
+    /// Makes one request. Any status is an answer.
+    pub async fn send(&self, request: Request) -> Result<Answer, SendError> {
+        let mut response = self.0.execute(request).await.map_err(no_answer)?;
+        // A short answer is read to its end, so that the connection can serve again.
+        let mut body = Vec::new();
+        while body.len() < MAX_ANSWER {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok(Answer {
+            status: response.status().as_u16(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Whether what was sent is taken, by the status alone.
+    pub fn by_status(&self) -> Result<(), SendError> {
+        classify(self.status).map_or(Ok(()), |kind| Err(self.error(kind)))
+    }
+
+    /// The error that the answer stands for, in the server's words.
+    pub fn error(&self, kind: SendErrorKind) -> SendError {
+        let reason = match self.status {
+            300..=399 => format!("HTTP {}: redirects are not followed", self.status),
+            _ => reason(self.status, &self.body),
+        };
+        SendError {
+            kind,
+            reason,
+            status: Some(self.status),
+            retry_after: retry_after(&self.headers),
+        }
+    }
+}
+
+/// Reads the URL that requests go to.
+pub fn parse_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("the endpoint is no URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("the endpoint must begin with http:// or https://".to_owned());
+    }
+    Ok(url)
+}
+
+/// A request that posts JSON.
+pub fn post_json(url: Url, body: &impl serde::Serialize) -> Result<Request, String> {
+    let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
+    let mut request = Request::new(Method::POST, url);
+    let json = HeaderValue::from_static("application/json");
+    request.headers_mut().insert(CONTENT_TYPE, json);
+    *request.body_mut() = Some(body.into());
+    Ok(request)
+}

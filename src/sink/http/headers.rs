@@ -1,0 +1,113 @@
+//! The headers that a configuration asks for.
+
+use std::collections::BTreeMap;
+
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
+
+use crate::event::Event;
+use crate::template::Template;
+use crate::yaml::{Located, Problem};
+
+/// Headers of every request; their values are templates.
+pub struct Headers {
+    authorization: Option<HeaderValue>,
+    given: Vec<(HeaderName, Template)>,
+}
+
+/// Without the value, which may be a secret.
+const NO_HEADER: &str =
+    "no header can hold this: it has a control character, such as the end of a line";
+
+// === impl Headers ===
+
+impl Headers {
+    /// Reads `headers`. What they say of `Authorization` comes before `authorization`.
+    pub fn parse(
+        headers: &BTreeMap<String, Located<String>>,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Self, Problem> {
+        let mut given = Vec::new();
+        for (name, value) in headers {
+            let header = HeaderName::try_from(name)
+                .map_err(|_| value.problem(format!("`{name}` is no legal name of a header")))?;
+            if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&header) {
+                return Err(value.problem("leave this header out: it follows from the body"));
+            }
+            let template = Template::parse(value)?;
+            if template
+                .literal()
+                .is_some_and(|text| HeaderValue::from_str(text).is_err())
+            {
+                return Err(value.problem(NO_HEADER));
+            }
+            given.push((header, template));
+        }
+        Ok(Self {
+            authorization,
+            given,
+        })
+    }
+
+    /// Puts them into `to`, with the fields of `event`.
+    pub fn render(&self, event: &Event, to: &mut HeaderMap) -> Result<(), String> {
+        if let Some(authorization) = &self.authorization {
+            to.insert(AUTHORIZATION, authorization.clone());
+        }
+        for (name, template) in &self.given {
+            let text = template.render(event).map_err(|error| error.to_string())?;
+            let value = HeaderValue::try_from(text)
+                .map_err(|_| format!("the header {name} cannot hold what its template gives"))?;
+            to.insert(name, value);
+        }
+        Ok(())
+    }
+}
+
+/// Refuses headers that have fields, for `reason`.
+pub fn refuse_fields(
+    headers: &BTreeMap<String, Located<String>>,
+    reason: &str,
+) -> Result<(), Problem> {
+    for value in headers.values() {
+        if Template::parse(value)?.literal().is_none() {
+            return Err(value.problem(reason));
+        }
+    }
+    Ok(())
+}
+
+/// `Authorization` of basic authentication, or of a bearer token, or neither.
+pub fn authorization(
+    username: &str,
+    password: &str,
+    bearer_token: &Located<String>,
+) -> Result<Option<HeaderValue>, Problem> {
+    match (username, bearer_token.value.as_str()) {
+        ("", "") => Ok(None),
+        (_, "") => Ok(Some(basic(username, password))),
+        ("", _) => secret("Bearer ", bearer_token).map(Some),
+        _ => Err(bearer_token.problem("give either `username` or `bearerToken`")),
+    }
+}
+
+/// `Authorization` of basic authentication.
+pub fn basic(username: &str, password: &str) -> HeaderValue {
+    use base64::Engine as _;
+    let encoded =
+        base64::engine::general_purpose::STANDARD.encode(format!("{username}:{password}"));
+    // Base64 is fit for a header, whatever it stands for.
+    let mut value = HeaderValue::try_from(format!("Basic {encoded}"))
+        .unwrap_or(HeaderValue::from_static("Basic"));
+    value.set_sensitive(true);
+    value
+}
+
+/// A header whose value is never shown: `scheme` and a secret.
+pub fn secret(scheme: &str, secret: &Located<String>) -> Result<HeaderValue, Problem> {
+    let mut value = HeaderValue::try_from(format!("{scheme}{}", secret.value))
+        .map_err(|_| secret.problem(NO_HEADER))?;
+    value.set_sensitive(true);
+    Ok(value)
+}

@@ -1,0 +1,139 @@
+//! Who we are to the servers, and where Elastic's cloud has them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use opensearch::http::headers::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
+
+use super::OpenSearchConfig;
+use crate::event::Event;
+use crate::sink::http::{Headers, refuse_fields, secret};
+use crate::yaml::{Located, Problem};
+
+// === impl OpenSearchConfig ===
+
+impl OpenSearchConfig {
+    /// The headers of every request, with the credentials but for a user's, which may also stand in a host's URL.
+    pub(super) fn access(&self) -> Result<HeaderMap, Problem> {
+        refuse_fields(
+            &self.headers,
+            "one header serves many events: it can't have fields",
+        )?;
+        for (name, value) in &self.headers {
+            let name = HeaderName::try_from(name);
+            if name.is_ok_and(|name| [CONTENT_TYPE, CONTENT_ENCODING].contains(&name)) {
+                return Err(value.problem("leave this header out: it follows from the body"));
+            }
+        }
+        let headers = Headers::parse(&self.headers, self.authorization()?)?;
+        let mut access = HeaderMap::new();
+        headers
+            .render(&Event::default(), &mut access)
+            .map_err(Problem::nowhere)?;
+        Ok(access)
+    }
+
+    fn authorization(&self) -> Result<Option<HeaderValue>, Problem> {
+        match self.credentials()? {
+            Some(("apiKey", key)) => api_key(key).map(Some),
+            Some(("bearerToken", token)) => secret("Bearer ", token).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The credentials that stand in place of a user, and under which key.
+    pub(super) fn credentials(&self) -> Result<Option<(&'static str, &Located<String>)>, Problem> {
+        let header = self
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()))
+            .map(|(_, value)| value);
+        let mut given = [
+            ("apiKey", Some(&self.api_key)),
+            ("bearerToken", Some(&self.bearer_token)),
+            ("headers.Authorization", header),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value.filter(|value| !value.is_empty())?)));
+        let first = given.next();
+        let user = Some("username").filter(|_| !self.username.is_empty());
+        let conflict = match (user, first, given.next()) {
+            (Some(user), Some((key, value)), _) => Some((user, key, value)),
+            (None, Some((first, _)), Some((key, value))) => Some((first, key, value)),
+            _ => None,
+        };
+        match conflict {
+            Some((first, second, value)) => {
+                Err(value.problem(format!("give either `{first}` or `{second}`")))
+            }
+            None => Ok(first),
+        }
+    }
+}
+
+/// Elastic takes `id:key` in Base64; what its console shows is that already. OpenSearch's keys are taken as they are.
+fn api_key(key: &Located<String>) -> Result<HeaderValue, Problem> {
+    if !key.contains(':') {
+        return secret("ApiKey ", key);
+    }
+    secret(
+        "ApiKey ",
+        &Located {
+            value: STANDARD.encode(&key.value),
+            ..key.clone()
+        },
+    )
+}
+
+/// The URL that a cloud ID stands for: behind the deployment's name and a colon, `host$elasticsearch$kibana` in Base64.
+pub(super) fn cloud_url(id: &str) -> Option<String> {
+    let encoded = id.rsplit_once(':').map_or(id, |(_, encoded)| encoded);
+    let decoded = STANDARD_NO_PAD
+        .decode(encoded.trim().trim_end_matches('='))
+        .ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let mut parts = decoded.split('$');
+    let (host, port) = split_port(parts.next()?);
+    let (cluster, own_port) = split_port(parts.next()?);
+    if host.is_empty() || cluster.is_empty() {
+        return None;
+    }
+    let port = own_port.or(port).unwrap_or("443");
+    Some(format!("https://{cluster}.{host}:{port}"))
+}
+
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    text.rsplit_once(':')
+        .map_or((text, None), |(host, port)| (host, Some(port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cloud_id_says_where_the_servers_are() {
+        let id = |text: &str| format!("name:{}", STANDARD.encode(text));
+        for (text, url) in [
+            (
+                "eu-west-1.aws.found.io$abc$def",
+                Some("https://abc.eu-west-1.aws.found.io:443"),
+            ),
+            ("found.io:9243$abc$def", Some("https://abc.found.io:9243")),
+            ("found.io:9243$abc:92$", Some("https://abc.found.io:92")),
+            ("found.io$abc", Some("https://abc.found.io:443")),
+            ("found.io", None),
+            ("$abc", None),
+            ("found.io$", None),
+        ] {
+            assert_eq!(cloud_url(&id(text)).as_deref(), url, "{text}");
+        }
+        assert_eq!(cloud_url("name:no base64"), None);
+        let without_name = STANDARD.encode("a$b");
+        assert_eq!(
+            cloud_url(without_name.trim_end_matches('=')).as_deref(),
+            Some("https://b.a:443")
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! Opsgenie: an alert an event.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Request, Url};
+use serde::{Deserialize, Serialize};
+
+use super::http::{OneByOne, Service, TlsConfig, parse_url, post_json, secret};
+use super::templates::Templates;
+use super::{Sink, SinkSettings};
+use crate::event::Event;
+use crate::template::{RenderError, Template};
+use crate::yaml::{Located, Problem};
+
+/// The sink as the configuration gives it.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct OpsgenieConfig {
+    /// Of an API integration.
+    api_key: Located<String>,
+    /// Which Opsgenie: a URL, or a host as the incumbent has it.
+    #[serde(rename = "URL")]
+    url: Located<String>,
+    /// `P1` to `P5`.
+    priority: Located<String>,
+    /// The alert's title; a template.
+    message: Located<String>,
+    /// Alerts with the same one are one alert; a template.
+    alias: Located<String>,
+    /// A template.
+    description: Located<String>,
+    /// Templates.
+    tags: Vec<Located<String>>,
+    /// Templates.
+    details: BTreeMap<String, Located<String>>,
+    /// TLS of another URL.
+    tls: TlsConfig,
+}
+
+/// What to ask Opsgenie.
+struct Opsgenie {
+    url: Url,
+    authorization: HeaderValue,
+    priority: String,
+    message: Template,
+    alias: Template,
+    description: Template,
+    tags: Vec<Template>,
+    details: Templates,
+}
+
+#[derive(Serialize)]
+struct Alert<'a> {
+    message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    alias: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    description: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    details: BTreeMap<&'a str, String>,
+    priority: &'a str,
+}
+
+const API: &str = "https://api.opsgenie.com";
+// The API refuses what has more characters.
+const MAX_MESSAGE: usize = 130;
+const MAX_ALIAS: usize = 512;
+const MAX_DESCRIPTION: usize = 15_000;
+
+/// Makes the sink. Reads certificate files, connects nowhere.
+pub fn build(config: &OpsgenieConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
+    let opsgenie = Opsgenie::new(config)?;
+    Ok(Box::new(OneByOne::new(
+        opsgenie,
+        &config.tls,
+        settings.timeout,
+    )?))
+}
+
+// === impl OpsgenieConfig ===
+
+impl fmt::Debug for OpsgenieConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpsgenieConfig").finish_non_exhaustive()
+    }
+}
+
+impl OpsgenieConfig {
+    fn url(&self) -> Result<Url, Problem> {
+        let base = match self.url.as_str() {
+            "" => API.to_owned(),
+            url if url.contains("://") => url.to_owned(),
+            host => format!("https://{host}"),
+        };
+        parse_url(&format!("{}/v2/alerts", base.trim_end_matches('/')))
+            .map_err(|error| self.url.problem(error))
+    }
+
+    fn priority(&self) -> Result<String, Problem> {
+        match self.priority.as_str() {
+            "" => Ok("P3".to_owned()),
+            priority @ ("P1" | "P2" | "P3" | "P4" | "P5") => Ok(priority.to_owned()),
+            other => Err(self.priority.problem(format!(
+                "`{other}` is no priority: give one of P1, P2, P3, P4, P5"
+            ))),
+        }
+    }
+}
+
+// === impl Opsgenie ===
+
+impl Opsgenie {
+    fn new(config: &OpsgenieConfig) -> Result<Self, Problem> {
+        if config.api_key.is_empty() {
+            return Err(config.api_key.problem("Opsgenie needs an `apiKey`"));
+        }
+        if config.message.is_empty() {
+            return Err(config.message.problem("Opsgenie needs a `message`"));
+        }
+        Ok(Self {
+            url: config.url()?,
+            authorization: secret("GenieKey ", &config.api_key)?,
+            priority: config.priority()?,
+            message: Template::parse(&config.message)?,
+            alias: Template::parse(&config.alias)?,
+            description: Template::parse(&config.description)?,
+            tags: config
+                .tags
+                .iter()
+                .map(Template::parse)
+                .collect::<Result<_, _>>()?,
+            details: Templates::parse(&config.details)?,
+        })
+    }
+
+    fn alert(&self, event: &Event) -> Result<Alert<'_>, RenderError> {
+        let tags = self.tags.iter().map(|tag| tag.render(event));
+        Ok(Alert {
+            message: cut(self.message.render(event)?, MAX_MESSAGE),
+            alias: cut(self.alias.render(event)?, MAX_ALIAS),
+            description: cut(self.description.render(event)?, MAX_DESCRIPTION),
+            tags: tags.collect::<Result<_, _>>()?,
+            details: self.details.render(event)?,
+            priority: &self.priority,
+        })
+    }
+}
+
+impl Service for Opsgenie {
+    fn request(&self, event: &Event) -> Result<Request, String> {
+        let alert = self.alert(event).map_err(|error| error.to_string())?;
+        let mut request = post_json(self.url.clone(), &alert)?;
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, self.authorization.clone());
+        Ok(request)
+    }
+}
+
+fn cut(mut text: String, characters: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(characters) {
+        text.truncate(end);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! A named pipe of JSON lines. Where there is none, a file, made anew at every start, as the incumbent has it.
+
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::unix::pipe;
+
+use super::body::Body;
+use super::file::{Appender, RotatingFile};
+use super::stdout::{encode, standard};
+use super::{Receipt, SendError, Sink, SinkSettings};
+use crate::event::Event;
+use crate::yaml::{Located, Value};
+
+/// The sink as the configuration gives it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PipeConfig {
+    /// Where to. `/dev/stdout` and `/dev/stderr` are what they say.
+    path: Located<String>,
+    /// Templates in place of the document.
+    pub layout: Option<Located<Value>>,
+    /// Writes `_` for `.` in the keys of labels and annotations.
+    pub de_dot: bool,
+}
+
+/// The sink.
+struct Pipe {
+    body: Body,
+    path: PathBuf,
+    /// While somebody reads it.
+    reader: Option<pipe::Sender>,
+    /// For want of a pipe.
+    file: Appender,
+}
+
+/// What opening a pipe says that nobody reads.
+const ENXIO: i32 = 6;
+
+/// Makes the sink. The pipe is opened by the first batch: it may well be made after us.
+pub fn build(config: &PipeConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
+    if config.path.is_empty() {
+        return Err(config.path.problem("a pipe receiver needs a `path`").into());
+    }
+    let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
+    let body = match standard(&config.path, body) {
+        Ok(sink) => return Ok(sink),
+        Err(body) => body,
+    };
+    let path = PathBuf::from(&config.path.value);
+    let file = Appender::new(RotatingFile {
+        path: path.clone(),
+        mode: 0o644,
+        truncate: true,
+        max_bytes: u64::MAX,
+        max_age: None,
+        max_backups: 0,
+        open: None,
+    });
+    Ok(Box::new(Pipe {
+        body,
+        path,
+        reader: None,
+        file,
+    }))
+}
+
+// === impl Pipe ===
+
+impl Pipe {
+    async fn write(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
+        let mut lines = Vec::with_capacity(batch.len() * 1024);
+        let rejected = encode(&self.body, batch, &mut lines);
+        if self.reader.is_some() || self.is_pipe().await {
+            self.write_to_pipe(&lines).await.map_err(|error| {
+                let path = self.path.display();
+                SendError::transient(match error.raw_os_error() {
+                    Some(ENXIO) => format!("nobody reads {path}"),
+                    _ => format!("cannot write {path}: {error}"),
+                })
+            })?;
+        } else {
+            self.file.append(lines).await?;
+        }
+        Ok(Receipt {
+            rejected,
+            ..Receipt::default()
+        })
+    }
+
+    async fn is_pipe(&self) -> bool {
+        let metadata = tokio::fs::metadata(&self.path).await;
+        metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
+    }
+
+    /// Waits for a reader that is slow, for ever: what it has half read of a line it must get the rest of. One that is gone
+    /// gets nothing more; the next one gets the batch from its start.
+    async fn write_to_pipe(&mut self, lines: &[u8]) -> io::Result<()> {
+        let mut pipe = match self.reader.take() {
+            Some(pipe) => pipe,
+            // Does not wait for a reader.
+            None => pipe::OpenOptions::new().open_sender(&self.path)?,
+        };
+        pipe.write_all(lines).await?;
+        self.reader = Some(pipe);
+        Ok(())
+    }
+}
+
+impl Sink for Pipe {
+    fn send<'a>(
+        &'a mut self,
+        batch: &'a [Arc<Event>],
+    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+        self.write(batch).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests;
