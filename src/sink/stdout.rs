@@ -125,6 +125,13 @@ impl<W: AsyncWrite + Unpin + Send> Sink for Lines<W> {
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.write(batch).boxed()
     }
+
+    fn reads_object(&self) -> bool {
+        match &self.style {
+            Style::Json(body) => body.reads_object(),
+            Style::Table { .. } => false,
+        }
+    }
 }
 
 /// Appends every event as a line; returns those that cannot be written.

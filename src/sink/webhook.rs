@@ -312,6 +312,13 @@ impl Sink for Webhook {
             Some(format) => self.send_together(batch, format).boxed(),
         }
     }
+
+    fn reads_object(&self) -> bool {
+        let mut headers = self.headers.iter();
+        self.body.reads_object()
+            || self.endpoint.reads_object()
+            || headers.any(|(_, value)| value.reads_object())
+    }
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
