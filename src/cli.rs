@@ -17,6 +17,7 @@ use self::input::EventReader;
 use crate::admin::Admin;
 use crate::app::{App, Pipeline};
 use crate::config::{Config, ConfigError, Loaded};
+use crate::enrich::Enricher;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::route::Route;
@@ -282,7 +283,7 @@ fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     // Templates, URLs and certificate files are looked at by those that use them.
     let receivers = loaded.config.receivers.len();
     let metrics = Arc::new(Metrics::new(loaded.config.metrics_name_prefix.as_deref())?);
-    Pipeline::build(loaded.config, &path, metrics)?;
+    Pipeline::build(loaded.config, &path, Enricher::default(), metrics)?;
     if args.strict && warnings > 0 {
         bail!(ConfigError::Strict { path, warnings });
     }

@@ -9,12 +9,15 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
+use self::lookup::LookupFile;
 pub use self::receiver::ReceiverConfig;
 use self::receiver::ReceiverFile;
+use crate::enrich::LookupConfig;
 use crate::route::RouteConfig;
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::yaml::{self, Located, Problem};
 
+mod lookup;
 mod receiver;
 
 /// A configuration that can be run.
@@ -32,6 +35,8 @@ pub struct Config {
     pub namespaces: Vec<String>,
     /// What metrics' names begin with.
     pub metrics_name_prefix: Option<String>,
+    /// How involved objects are looked up; `None` if they are not.
+    pub lookup: Option<LookupConfig>,
     /// Where events go.
     pub route: RouteConfig,
     /// To whom.
@@ -92,15 +97,12 @@ struct File {
     leader_election: LeaderElection,
     route: Option<RouteConfig>,
     receivers: Vec<ReceiverFile>,
-    // Understood, and without effect until involved objects are looked up.
-    #[serde(rename = "kubeQPS")]
-    _kube_qps: f32,
-    #[serde(rename = "kubeBurst")]
-    _kube_burst: i64,
     #[serde(rename = "omitLookup")]
-    _omit_lookup: bool,
-    #[serde(rename = "cacheSize")]
-    _cache_size: i64,
+    omit_lookup: bool,
+    cache_size: Option<Located<i64>>,
+    #[serde(rename = "kubeQPS")]
+    kube_qps: Option<Located<f64>>,
+    kube_burst: Option<Located<i64>>,
     metrics_name_prefix: Option<Located<String>>,
 }
 
@@ -189,6 +191,14 @@ impl File {
                 namespaces.push(namespace.value);
             }
         }
+        let lookup = LookupFile {
+            omit: self.omit_lookup,
+            cache_size: self.cache_size,
+            qps: self.kube_qps,
+            burst: self.kube_burst,
+        };
+        // Whoever watches namespaces one by one has rights in them one by one.
+        let lookup = lookup.check(!namespaces.is_empty())?;
         let mut receivers: Vec<ReceiverConfig> = Vec::new();
         for receiver in self.receivers {
             let receiver = receiver.check(warnings)?;
@@ -212,6 +222,7 @@ impl File {
                 .metrics_name_prefix
                 .map(|prefix| prefix.value)
                 .filter(|prefix| !prefix.is_empty()),
+            lookup,
             route,
             receivers,
         })
