@@ -87,7 +87,7 @@ struct Flight {
 
 /// How long a lookup may take, with everything that goes before it.
 pub const DEADLINE: Duration = Duration::from_millis(500);
-/// How long of that it may wait for the rate limit: the request needs some, too.
+/// How long of that it may wait for its turn: the request needs some, too.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Requests at a time.
 const CONCURRENCY: usize = 32;
@@ -238,12 +238,13 @@ impl Lookups {
     fn look_up(&mut self, reference: Arc<Reference>, start: Instant, event: Arc<Event>) {
         let (api, slots) = (Arc::clone(&self.api), Arc::clone(&self.slots));
         let wanted = Arc::clone(&reference);
-        let deadline = Instant::now() + DEADLINE;
+        let now = Instant::now();
+        let (patience, deadline) = (now + PATIENCE, now + DEADLINE);
         let task = self.tasks.spawn(async move {
             let lookup = async {
                 sleep_until(start).await;
-                // The semaphore is never closed.
-                let _slot = slots.acquire().await;
+                let slot = timeout_at(patience, slots.acquire()).await;
+                let _slot = slot.map_err(|_| Failure::Late)?;
                 api.look_up(&wanted).await
             };
             timeout_at(deadline, lookup)
