@@ -12,6 +12,7 @@
 mod cli;
 mod end_to_end;
 mod examples;
+mod lookup;
 mod opensearch;
 mod replay;
 mod support;
