@@ -2,8 +2,8 @@
 //! the involved object, and whether it is gone.
 //!
 //! An event is never lost here and never waits longer than [`DEADLINE`]: a lookup that fails, is forbidden or late lets its
-//! events go on without, and that is counted. Lookups of one object that are wanted at a time are one request. When the API
-//! server does not answer, none are made for a while.
+//! events go on without, and that is counted. Lookups of one object that are wanted at a time are one request. When a
+//! group's objects can't be had, none of them are asked for during a while.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -22,7 +22,6 @@ use self::limit::{Pause, TokenBucket};
 use self::reference::Reference;
 use crate::event::Event;
 use crate::metrics::LookupMetrics;
-use crate::outage::Outage;
 
 mod api;
 mod cache;
@@ -68,8 +67,8 @@ struct Lookups {
     cache: ObjectCache,
     tokens: TokenBucket,
     slots: Arc<Semaphore>,
-    pause: Pause,
-    outage: Outage,
+    /// By apiVersion: behind the API server stand others that answer for a group. Those that answer have no entry.
+    pauses: HashMap<String, Pause>,
     /// By the task that makes it.
     flights: HashMap<Id, Flight>,
     under_way: HashMap<Arc<Reference>, Id>,
@@ -91,6 +90,8 @@ pub const DEADLINE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Requests at a time.
 const CONCURRENCY: usize = 32;
+/// Authors of events choose what fails to be found; more than a server's own groups are not kept in mind.
+const MAX_PAUSES: usize = 256;
 /// How much may wait for lookups; as much as between source and router.
 const WAITING_BYTES: usize = 2 << 20;
 
@@ -136,8 +137,7 @@ impl Enricher {
             cache: ObjectCache::new(config.cache_size),
             tokens: TokenBucket::new(config.limit),
             slots: Arc::new(Semaphore::new(CONCURRENCY)),
-            pause: Pause::default(),
-            outage: Outage::default(),
+            pauses: HashMap::new(),
             flights: HashMap::new(),
             under_way: HashMap::new(),
             tasks: JoinSet::new(),
@@ -219,7 +219,8 @@ impl Lookups {
                 return Some(event);
             }
         }
-        if !self.pause.is_over(now) {
+        let mut pause = self.pauses.get_mut(&reference.api_version);
+        if pause.as_ref().is_some_and(|pause| !pause.is_over(now)) {
             self.metrics.count(LookupResult::Paused);
             return Some(event);
         }
@@ -227,7 +228,9 @@ impl Lookups {
             self.metrics.count(LookupResult::Limited);
             return Some(event);
         };
-        self.pause.begin();
+        if let Some(pause) = &mut pause {
+            pause.begin();
+        }
         self.metrics.miss();
         self.waiting_bytes += event.weight();
         self.look_up(Arc::new(reference), start, event);
@@ -276,9 +279,13 @@ impl Lookups {
         };
         self.under_way.remove(&reference);
         match answer {
-            Ok(_) => self.answered(),
-            Err(Failure::Unanswered) => self.pause.not_asked(),
-            Err(failure) => self.failed(failure),
+            Ok(_) => self.answered(&reference.api_version),
+            Err(Failure::Unanswered) => {
+                if let Some(pause) = self.pauses.get_mut(&reference.api_version) {
+                    pause.not_asked();
+                }
+            }
+            Err(failure) => self.failed(&reference.api_version, failure),
         }
         if let Ok(Answer::Object(object)) = answer {
             self.cache.insert(reference, object.clone(), Instant::now());
@@ -312,16 +319,27 @@ impl Lookups {
         });
     }
 
-    fn answered(&mut self) {
-        self.pause.answered();
-        if self.outage.over().is_some() {
-            info!("involved objects are looked up again");
+    fn answered(&mut self, api_version: &str) {
+        if self.pauses.is_empty() {
+            return;
+        }
+        if self
+            .pauses
+            .remove(api_version)
+            .is_some_and(|pause| pause.is_on())
+        {
+            info!(api_version, "involved objects are looked up again");
         }
     }
 
-    fn failed(&mut self, failure: &Failure) {
-        if self.pause.failed(Instant::now()) && self.outage.is_news("") {
+    fn failed(&mut self, api_version: &str, failure: &Failure) {
+        if self.pauses.len() >= MAX_PAUSES {
+            self.pauses.clear();
+        }
+        let pause = self.pauses.entry(api_version.to_owned()).or_default();
+        if pause.failed(Instant::now()) {
             warn!(
+                api_version,
                 error = %failure,
                 "lookups of involved objects fail: they are let be for a while, and events go out without labels, annotations and owners"
             );

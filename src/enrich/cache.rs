@@ -46,6 +46,8 @@ struct Weights;
 
 /// How long an answer is good for. Labels change seldom, and an event is about now.
 const GOOD_FOR: Duration = Duration::from_mins(1);
+/// How long that nothing has a name: another may get it at any time, where a uid never comes back.
+const GOOD_FOR_A_NAME: Duration = Duration::from_secs(5);
 /// What an object of average size takes.
 const AVERAGE: usize = 4096;
 /// More than that are made room for when they are there.
@@ -73,9 +75,13 @@ impl ObjectCache {
 
     pub(super) fn insert(&mut self, reference: Arc<Reference>, object: Object, now: Instant) {
         let weight = reference.weight() + object.weight();
+        let good_for = match &object {
+            Object::Gone if reference.uid.is_empty() => GOOD_FOR_A_NAME,
+            _ => GOOD_FOR,
+        };
         let entry = Entry {
             object,
-            until: now + GOOD_FOR,
+            until: now + good_for,
             weight: weight.max(AVERAGE) as u64,
         };
         self.0.insert(reference, entry);
@@ -148,6 +154,7 @@ mod tests {
         let object = InvolvedObject {
             kind: "Pod".to_owned(),
             name: name.to_owned(),
+            uid: "0ad4b2dc-3b17-4b9e-8d3a-6f1a2c9f3c11".to_owned(),
             ..InvolvedObject::default()
         };
         Arc::new(Reference::of(&object).unwrap())
@@ -172,6 +179,10 @@ mod tests {
         for name in ["web", "gone"] {
             assert_eq!(cache.get(&reference(name), now + GOOD_FOR), None);
         }
+        let mut nameless = reference("nameless");
+        Arc::make_mut(&mut nameless).uid.clear();
+        cache.insert(Arc::clone(&nameless), Object::Gone, now);
+        assert_eq!(cache.get(&nameless, now + GOOD_FOR_A_NAME), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -81,25 +81,25 @@ impl Pause {
         self.probing = self.until.is_some();
     }
 
+    /// Whether it has come to a pause since the last answer.
+    pub(super) fn is_on(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// The lookup came to nothing without asking.
     pub(super) fn not_asked(&mut self) {
         self.probing = false;
     }
 
-    /// The API server has answered.
-    pub(super) fn answered(&mut self) {
-        *self = Self::default();
-    }
-
-    /// It has not, or not with what was asked for. True if that makes a pause.
+    /// The API server has not answered, or not with what was asked for. True if that begins a pause, rather than prolongs
+    /// one. When it answers, there is none.
     pub(super) fn failed(&mut self, now: Instant) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.probing = false;
-        let paused = self.failures >= FAILURES;
-        if paused {
+        if self.failures >= FAILURES {
             self.until = Some(now + PAUSE);
         }
-        paused
+        self.failures == FAILURES
     }
 }
 
@@ -150,20 +150,16 @@ mod tests {
         let now = Instant::now();
         let mut pause = Pause::default();
         assert!(!pause.failed(now) && !pause.failed(now));
-        pause.answered();
-        assert!(!pause.failed(now) && !pause.failed(now), "not in a row");
-        assert!(pause.is_over(now) && pause.failed(now));
+        assert!(pause.is_over(now) && !pause.is_on());
+        assert!(pause.failed(now) && pause.is_on());
         assert!(!pause.is_over(now + PAUSE - MILLISECOND));
         assert!(pause.is_over(now + PAUSE));
         pause.begin();
         assert!(!pause.is_over(now + PAUSE), "one is under way");
-        assert!(pause.failed(now + PAUSE), "at once");
+        assert!(!pause.failed(now + PAUSE), "it goes on");
         assert!(!pause.is_over(now + PAUSE) && pause.is_over(now + 2 * PAUSE));
         pause.begin();
         pause.not_asked();
         assert!(pause.is_over(now + 2 * PAUSE), "nobody knows yet");
-        pause.begin();
-        pause.answered();
-        assert!(pause.is_over(now) && pause.is_over(now));
     }
 }

@@ -195,6 +195,29 @@ async fn a_server_that_does_not_answer_costs_half_a_second_once_in_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_that_does_not_answer_costs_no_other_its_labels() {
+    let server = Server::start(|path| match path {
+        "/apis/slow/v1" => (MILLISECOND, 200, kinds()),
+        path if path.starts_with("/apis/slow") => (Duration::from_secs(60), 200, json!({})),
+        path => has_all(MILLISECOND)(path),
+    });
+    let mut enricher = server.enricher();
+    for at in 0..10 {
+        let mut slow = about("Pod", &format!("slow-{at}"), UID);
+        Arc::make_mut(&mut slow).involved_object.api_version = "slow/v1".to_owned();
+        enricher.enrich(slow);
+    }
+    for _ in 0..10 {
+        enricher.next().await;
+    }
+    let object = enrich(&mut enricher, about("Pod", "web-0", UID)).await;
+    assert_eq!(object.labels["app"], "web-0");
+    let mut slow = about("Pod", "slow", UID);
+    Arc::make_mut(&mut slow).involved_object.api_version = "slow/v1".to_owned();
+    assert!(enricher.enrich(slow).is_some(), "let be");
+}
+
+#[tokio::test(start_paused = true)]
 async fn errors_are_not_remembered_and_make_a_pause_too() {
     let server = Server::start(|path| match path {
         "/api/v1" => (MILLISECOND, 200, kinds()),
