@@ -247,7 +247,7 @@ impl Lookups {
             let lookup = async {
                 sleep_until(start).await;
                 let slot = timeout_at(patience, slots.acquire()).await;
-                let _slot = slot.map_err(|_| Failure::Late)?;
+                let _slot = slot.map_err(|_| Failure::Crowded)?;
                 api.look_up(&wanted).await
             };
             timeout_at(deadline, lookup)
@@ -280,7 +280,8 @@ impl Lookups {
         self.under_way.remove(&reference);
         match answer {
             Ok(_) => self.answered(&reference.api_version),
-            Err(Failure::Unanswered) => {
+            // Which says nothing of the server: those before them do.
+            Err(Failure::Unanswered | Failure::Crowded) => {
                 if let Some(pause) = self.pauses.get_mut(&reference.api_version) {
                     pause.not_asked();
                 }
@@ -353,6 +354,7 @@ impl Failure {
     fn result(&self) -> LookupResult {
         match self {
             Self::Late => LookupResult::Late,
+            Self::Crowded => LookupResult::Limited,
             Self::Failed(_) | Self::Unanswered => LookupResult::Failed,
         }
     }

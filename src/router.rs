@@ -345,6 +345,7 @@ receivers:
         };
         let ((), (), events) = tokio::join!(fed, router.run(), read);
         assert_eq!(events, 20_000);
-        assert_eq!(start.elapsed(), DEADLINE, "once, and then it is let be");
+        // Once, for those that were under way and those that came into their places; then it is let be.
+        assert!(start.elapsed() <= 2 * DEADLINE, "{:?}", start.elapsed());
     }
 }

@@ -49,6 +49,9 @@ pub(super) enum Failure {
     /// Not within the deadline.
     #[error("the API server did not answer in time")]
     Late,
+    /// Too many others were before it, and it has not been asked.
+    #[error("too many lookups are under way")]
+    Crowded,
     /// An error, or an answer that is none.
     #[error("{0}")]
     Failed(String),

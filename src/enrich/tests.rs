@@ -145,7 +145,11 @@ async fn there_are_so_many_requests_at_a_time_and_no_more() {
     }
     assert_eq!((server.count("found"), server.requests().len()), (97, 64));
     // The last four would have had too little time left.
-    assert_eq!(server.count("late"), 4);
+    assert_eq!(server.count("limited"), 4);
+    assert!(
+        enricher.enrich(about("Pod", "next", UID)).is_none(),
+        "which is no failure of the server's"
+    );
 }
 
 #[tokio::test(start_paused = true)]
