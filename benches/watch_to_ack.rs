@@ -41,13 +41,21 @@ fn main() {
     let burst = if test { 1_000 } else { 200_000 };
     let steady = if test { 100 } else { 10_000 };
     let millisecond = Some(Duration::from_millis(1));
-    for (what, count, pause, settings) in [
-        ("burst, plain", burst, None, "gzip: false"),
-        ("burst, gzip", burst, None, "gzip: true"),
+    for (what, count, pause, omit_lookup, settings) in [
+        ("burst, plain", burst, None, true, "gzip: false"),
+        ("burst, gzip", burst, None, true, "gzip: true"),
+        (
+            "burst, plain, with lookups that the cache answers",
+            burst,
+            None,
+            false,
+            "gzip: false",
+        ),
         (
             "steady 1,000 events/s, one chunk each, plain",
             steady,
             millisecond,
+            true,
             "gzip: false",
         ),
     ] {
@@ -56,12 +64,18 @@ fn main() {
             .filter(|arg| !arg.starts_with('-'))
             .all(|filter| what.contains(&filter));
         if wanted {
-            measure(what, count, pause, settings);
+            measure(what, count, pause, omit_lookup, settings);
         }
     }
 }
 
-fn measure(what: &'static str, count: usize, pause: Option<Duration>, settings: &str) {
+fn measure(
+    what: &'static str,
+    count: usize,
+    pause: Option<Duration>,
+    omit_lookup: bool,
+    settings: &str,
+) {
     let load = Arc::new(Load {
         frames: frames(count),
         pause,
@@ -83,7 +97,7 @@ fn measure(what: &'static str, count: usize, pause: Option<Duration>, settings: 
     });
     let url = format!("http://127.0.0.1:{}", port.recv().unwrap());
     let config = format!(
-        "maxEventAgeSeconds: 1000000000\nroute: {{match: [{{receiver: os}}]}}\nreceivers: [{{name: os, opensearch: {{hosts: {url}, index: kube-events, {settings}}}}}]"
+        "maxEventAgeSeconds: 1000000000\nomitLookup: {omit_lookup}\nroute: {{match: [{{receiver: os}}]}}\nreceivers: [{{name: os, opensearch: {{hosts: {url}, index: kube-events, {settings}}}}}]"
     );
     let exporter = std::thread::Builder::new().name("exporter".to_owned());
     let exporter = exporter.spawn(move || {
@@ -188,6 +202,12 @@ async fn serve(stream: TcpStream, load: Arc<Load>) {
             format!("{{\"errors\":false,\"items\":[{items}]}}")
         } else if line.contains("/version") {
             "{\"major\":\"1\",\"minor\":\"34\",\"gitVersion\":\"\",\"gitCommit\":\"\",\"gitTreeState\":\"\",\"buildDate\":\"\",\"goVersion\":\"\",\"compiler\":\"\",\"platform\":\"\"}".to_owned()
+        } else if line.contains(" /api/v1 ")
+            || line.contains(" /apis/") && line.matches('/').count() < 5
+        {
+            kinds()
+        } else if !line.contains("/events?") {
+            object(&line)
         } else {
             return watch(&mut write, &load).await;
         };
@@ -197,6 +217,40 @@ async fn serve(stream: TcpStream, load: Arc<Load>) {
         );
         write.write_all((head + &answer).as_bytes()).await.unwrap();
     }
+}
+
+/// The kinds that the events are about.
+fn kinds() -> String {
+    let kind = |(plural, kind, namespaced): (&str, &str, bool)| {
+        format!("{{\"name\":\"{plural}\",\"kind\":\"{kind}\",\"namespaced\":{namespaced}}}")
+    };
+    let kinds = [
+        ("pods", "Pod", true),
+        ("nodes", "Node", false),
+        ("replicasets", "ReplicaSet", true),
+        ("deployments", "Deployment", true),
+        ("jobs", "Job", true),
+    ];
+    format!("{{\"resources\":[{}]}}", kinds.map(kind).join(","))
+}
+
+/// The object that is asked for, with labels and an owner.
+fn object(line: &str) -> String {
+    let name = line
+        .split(' ')
+        .nth(1)
+        .and_then(|path| path.rsplit('/').next());
+    let named = format!("\"name\":\"{}\"", name.unwrap());
+    let text = include_str!("../tests/vectors/recorded/watch.jsonl");
+    let involved = text
+        .lines()
+        .filter_map(|line| line.split_once("\"involvedObject\":{")?.1.split_once('}'))
+        .find(|(involved, _)| involved.contains(&named));
+    let uid = involved.and_then(|(involved, _)| involved.split_once("\"uid\":\"")?.1.get(..36));
+    format!(
+        "{{\"metadata\":{{\"uid\":\"{}\",\"labels\":{{\"app\":\"web\",\"pod-template-hash\":\"5dd455f476\"}},\"annotations\":{{\"a\":\"b\"}},\"ownerReferences\":[{{\"apiVersion\":\"apps/v1\",\"kind\":\"ReplicaSet\",\"name\":\"web\"}}]}}}}",
+        uid.unwrap_or_default()
+    )
 }
 
 async fn watch(write: &mut tokio::net::tcp::OwnedWriteHalf, load: &Load) {

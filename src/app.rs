@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::batch::{BatchQueue, QueueProbe, QueueSender, queue};
 use crate::config::{Config, ConfigError, ReceiverConfig};
 use crate::dead_letter::DeadLetter;
+use crate::enrich::Enricher;
 use crate::health::WatchHealth;
 use crate::metrics::{Metrics, ReceiverMetrics};
 use crate::receiver::{Receiver, SinkClosed};
@@ -74,17 +75,19 @@ const WATCH_GRACE: Duration = Duration::from_secs(10);
 // === impl Pipeline ===
 
 impl Pipeline {
-    /// Builds router and receivers, and returns where events go in.
+    /// Builds router and receivers, and returns where events go in. Without a cluster, the enricher is one that looks
+    /// nothing up.
     pub fn build(
         config: Config,
         path: &str,
+        enricher: Enricher,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<(QueueSender, Self)> {
         let (events, queued) = queue(SOURCE_QUEUE_BYTES);
         let unrouted = events.probe();
         Ok((
             events,
-            Self::build_from(queued, unrouted, config, path, metrics)?,
+            Self::build_from(queued, unrouted, config, path, enricher, metrics)?,
         ))
     }
 
@@ -93,6 +96,7 @@ impl Pipeline {
         unrouted: QueueProbe,
         config: Config,
         path: &str,
+        enricher: Enricher,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let names: Vec<&str> = config
@@ -120,7 +124,7 @@ impl Pipeline {
             outlets.push(outlet);
             receivers.push(receiver);
         }
-        let router = Router::new(events, route, outlets, metrics.router());
+        let router = Router::new(events, enricher, route, outlets, metrics.router());
         Ok(Self {
             router,
             receivers,
@@ -200,6 +204,7 @@ fn build_receiver(config: ReceiverConfig, metrics: &Metrics) -> anyhow::Result<(
         name: config.name.clone(),
         queue: sender,
         on_full: config.on_full,
+        reads_object: sink.reads_object(),
         metrics: metrics.clone(),
     };
     let receiver = Receiver::new(
@@ -236,7 +241,11 @@ impl App {
             watch_timeout: WATCH_TIMEOUT,
             watch_grace: WATCH_GRACE,
         };
-        let (events, pipeline) = Pipeline::build(config, path, Arc::clone(metrics))?;
+        let enricher = match &config.lookup {
+            Some(lookup) => Enricher::new(client.clone(), lookup, metrics.lookups()),
+            None => Enricher::default(),
+        };
+        let (events, pipeline) = Pipeline::build(config, path, enricher, Arc::clone(metrics))?;
         let events = Arc::new(events);
         let (mut sources, mut health) = (Vec::new(), Vec::new());
         for namespace in namespaces {

@@ -18,6 +18,7 @@ use self::input::EventReader;
 use crate::admin::Admin;
 use crate::app::{App, Pipeline};
 use crate::config::{Config, ConfigError, Loaded};
+use crate::enrich::Enricher;
 use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::route::Route;

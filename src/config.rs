@@ -11,15 +11,18 @@ use thiserror::Error;
 
 use self::check::{Check, check_receivers, check_route};
 use self::foreign::{Foreign, Reasons};
+use self::lookup::LookupFile;
 pub use self::receiver::ReceiverConfig;
 use self::receiver::ReceiverFile;
 pub use self::text::read;
+use crate::enrich::LookupConfig;
 use crate::route::RouteConfig;
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::yaml::{self, Located, Problem, Value};
 
 mod check;
 mod foreign;
+mod lookup;
 mod receiver;
 mod sections;
 mod text;
@@ -39,6 +42,8 @@ pub struct Config {
     pub namespaces: Vec<String>,
     /// What metrics' names begin with.
     pub metrics_name_prefix: Option<String>,
+    /// How involved objects are looked up; `None` if they are not.
+    pub lookup: Option<LookupConfig>,
     /// Where events go.
     pub route: RouteConfig,
     /// To whom.
@@ -112,15 +117,12 @@ struct File {
     leader_election: LeaderElection,
     route: Option<Located<RouteConfig>>,
     receivers: Vec<Located<ReceiverFile>>,
-    // Understood, and without effect until involved objects are looked up.
-    #[serde(rename = "kubeQPS")]
-    _kube_qps: f32,
-    #[serde(rename = "kubeBurst")]
-    _kube_burst: i64,
     #[serde(rename = "omitLookup")]
-    _omit_lookup: bool,
-    #[serde(rename = "cacheSize")]
-    _cache_size: i64,
+    omit_lookup: bool,
+    cache_size: Option<Located<i64>>,
+    #[serde(rename = "kubeQPS")]
+    kube_qps: Option<Located<f64>>,
+    kube_burst: Option<Located<i64>>,
     metrics_name_prefix: Option<Located<String>>,
     // Of forks and proposals.
     report_updates: Option<Located<bool>>,
@@ -252,6 +254,16 @@ impl File {
                 namespaces.push(namespace.value);
             }
         }
+        let lookup = LookupFile {
+            omit: self.omit_lookup,
+            cache_size: self.cache_size,
+            qps: self.kube_qps,
+            burst: self.kube_burst,
+        };
+        // Whoever watches namespaces one by one has rights in them one by one.
+        let lookup = check
+            .ok(lookup.check(!namespaces.is_empty()))
+            .unwrap_or_default();
         let foreign = Foreign {
             updates: [
                 self.report_updates,
@@ -277,6 +289,7 @@ impl File {
                 .metrics_name_prefix
                 .map(|prefix| prefix.value)
                 .filter(|prefix| !prefix.is_empty()),
+            lookup,
             route,
             receivers,
         }

@@ -11,11 +11,13 @@ use prometheus::{
 };
 
 use self::families::Families;
+pub use self::lookups::LookupMetrics;
 use self::occurrences::Occurrences;
 use crate::batch::QueueProbe;
 use crate::event::Event;
 
 mod families;
+mod lookups;
 mod occurrences;
 
 /// Every family, and the registry they are in.
@@ -24,6 +26,7 @@ pub struct Metrics {
     queues: Mutex<Vec<WatchedQueue>>,
     source: SourceMetrics,
     router: RouterMetrics,
+    lookups: LookupMetrics,
     api: ApiMetrics,
     receivers: ReceiverFamilies,
 }
@@ -102,6 +105,8 @@ struct IncumbentMetrics {
     discarded: IntCounter,
     watch_errors: IntCounter,
     send_errors: IntCounter,
+    cache_hits: IntCounter,
+    cache_misses: IntCounter,
 }
 
 struct WatchedQueue {
@@ -130,6 +135,7 @@ impl Metrics {
         )?;
         let source = families.source(&filtered, watch_last_activity, incumbent.clone())?;
         let router = families.router(&filtered)?;
+        let lookups = families.lookups(incumbent.clone())?;
         let api = families.api()?;
         let receivers = families.receivers(incumbent)?;
         #[cfg(target_os = "linux")]
@@ -141,6 +147,7 @@ impl Metrics {
             queues: Mutex::default(),
             source,
             router,
+            lookups,
             api,
             receivers,
         })
@@ -154,6 +161,11 @@ impl Metrics {
     /// Handles of the router.
     pub fn router(&self) -> RouterMetrics {
         self.router.clone()
+    }
+
+    /// Handles of the enricher.
+    pub fn lookups(&self) -> LookupMetrics {
+        self.lookups.clone()
     }
 
     /// Handles of the connection to the API server.

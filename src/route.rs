@@ -53,6 +53,8 @@ pub struct Resolution {
     pub receivers: Vec<ReceiverId>,
     /// Whether any route dropped it.
     pub dropped: bool,
+    /// Whether labels or annotations of the involved object had a say in this.
+    pub reads_object: bool,
 }
 
 #[derive(Debug)]
@@ -131,12 +133,16 @@ impl Route {
     }
 
     fn walk(&self, event: &Event, resolution: &mut Resolution) {
-        if self.drop.iter().any(|rule| rule.matches(event)) {
-            resolution.dropped = true;
-            return;
+        for rule in &self.drop {
+            resolution.reads_object |= rule.reads_object(event);
+            if rule.matches(event) {
+                resolution.dropped = true;
+                return;
+            }
         }
         let mut all = true;
         for Match { rule, receiver } in &self.matches {
+            resolution.reads_object |= rule.reads_object(event);
             if rule.matches(event) {
                 resolution.receivers.extend(receiver);
             } else {

@@ -36,6 +36,10 @@ pub trait Sink: Send {
     /// Tries to deliver `batch`, which is never empty, and says what came of each event.
     fn send<'a>(&'a mut self, batch: &'a [Arc<Event>])
     -> BoxFuture<'a, Result<Receipt, SendError>>;
+
+    /// Whether what it writes of an event holds what a lookup of the involved object adds: labels, annotations, owners,
+    /// and whether it is gone. Where no receiver needs that, nothing is looked up.
+    fn reads_object(&self) -> bool;
 }
 
 /// The answer to a batch that was answered event by event. What it does not name was taken.

@@ -71,6 +71,17 @@ impl Template {
         Ok(rendered)
     }
 
+    /// Whether it reads what a lookup of the involved object adds.
+    pub fn reads_object(&self) -> bool {
+        let added = ["Labels", "Annotations", "OwnerReferences", "Deleted"];
+        self.parts.iter().any(|part| match part {
+            Part::Field(Field(path)) => {
+                path.len() > 1 && path[0] == "InvolvedObject" && added.contains(&path[1].as_str())
+            }
+            Part::Text(_) => false,
+        })
+    }
+
     /// The text itself if there is nothing to render in it.
     pub fn literal(&self) -> Option<&str> {
         match self.parts.as_slice() {
@@ -258,6 +269,16 @@ impl Layout {
                 Self::Map(entries)
             }
         })
+    }
+
+    /// Whether any template in it reads what a lookup of the involved object adds.
+    pub fn reads_object(&self) -> bool {
+        match self {
+            Self::Text(template) => template.reads_object(),
+            Self::Literal(_) => false,
+            Self::List(elements) => elements.iter().any(Self::reads_object),
+            Self::Map(entries) => entries.iter().any(|(_, value)| value.reads_object()),
+        }
     }
 
     /// Appends it for one event as JSON. With `de_dot`, labels and annotations are looked up by keys without dots.

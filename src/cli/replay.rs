@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::input::EventReader;
 use super::{
-    Config, ConfigError, Event, Metrics, Pipeline, ReplayArgs, Route, Signals, complain, exit_code,
-    load, one_input, readable, say,
+    Config, ConfigError, Enricher, Event, Metrics, Pipeline, ReplayArgs, Route, Signals, complain,
+    exit_code, load, one_input, readable, say,
 };
 use crate::batch::QueueSender;
 use crate::receiver::OnFull;
@@ -46,7 +46,7 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         // Nothing is late in a replay, and it can wait.
         receiver.on_full = OnFull::Park;
     }
-    let (queue, pipeline) = Pipeline::build(config, &path, metrics)?;
+    let (queue, pipeline) = Pipeline::build(config, &path, Enricher::default(), metrics)?;
     let account = pipeline.account();
     let mut signals = Signals::install()?;
     let told = CancellationToken::new();

@@ -9,7 +9,10 @@ use prometheus::{
 };
 
 use super::occurrences::Occurrences;
-use super::{ApiMetrics, IncumbentMetrics, ReceiverFamilies, RouterMetrics, SourceMetrics, now};
+use super::{
+    ApiMetrics, IncumbentMetrics, LookupMetrics, ReceiverFamilies, RouterMetrics, SourceMetrics,
+    now,
+};
 use crate::source::collection::WatchError;
 use crate::source::watcher::InitReason;
 
@@ -185,6 +188,23 @@ impl<'a> Families<'a> {
         })
     }
 
+    pub(super) fn lookups(
+        &self,
+        incumbent: Option<IncumbentMetrics>,
+    ) -> prometheus::Result<LookupMetrics> {
+        let results = self.counters(
+            "lookups_total",
+            "Events that needed a lookup of their involved object, by what came of it.",
+            &["result"],
+        )?;
+        let cache = self.counters(
+            "lookup_cache_total",
+            "Lookups by whether they needed no request of their own, or made one.",
+            &["outcome"],
+        )?;
+        Ok(LookupMetrics::new(&results, &cache, incumbent))
+    }
+
     pub(super) fn api(&self) -> prometheus::Result<ApiMetrics> {
         let requests = self.counters(
             "kube_api_requests_total",
@@ -268,16 +288,15 @@ impl<'a> Families<'a> {
     }
 
     pub(super) fn incumbent(&self) -> prometheus::Result<IncumbentMetrics> {
-        // Lookups of involved objects count here once there are any.
-        self.counter(
-            "kube_api_read_cache_hits",
-            "Lookups of involved objects that a cache answered.",
-        )?;
-        self.counter(
-            "kube_api_read_cache_misses",
-            "Lookups of involved objects that went to the API server.",
-        )?;
         Ok(IncumbentMetrics {
+            cache_hits: self.counter(
+                "kube_api_read_cache_hits",
+                "Lookups of involved objects that a cache answered.",
+            )?,
+            cache_misses: self.counter(
+                "kube_api_read_cache_misses",
+                "Lookups of involved objects that went to the API server.",
+            )?,
             sent: self.counter(
                 "events_sent",
                 "Events processed, as the incumbent counts: on receipt.",

@@ -34,6 +34,10 @@ impl Sink for Scripted {
             .unwrap_or_else(|| Ok(Receipt::default()));
         async move { answer }.boxed()
     }
+
+    fn reads_object(&self) -> bool {
+        false
+    }
 }
 
 struct Run {

@@ -57,6 +57,8 @@ pub(super) struct Rule {
     tests: Vec<Test>,
     min_count: i64,
     not: Option<Box<Rule>>,
+    /// A test, here or under `not`, is of labels or annotations.
+    reads_object: bool,
 }
 
 #[derive(Debug)]
@@ -166,11 +168,26 @@ impl Rule {
             .not
             .as_ref()
             .map(|not| Box::new(Self::compile(not, warnings)));
+        let reads_object = tests.iter().any(Test::reads_object)
+            || not.as_ref().is_some_and(|not| not.reads_object);
         Self {
             tests,
             min_count: config.min_count.into(),
             not,
+            reads_object,
         }
+    }
+
+    /// Whether the labels and annotations of the involved object decide if `event` matches: everything else about it does.
+    pub(super) fn reads_object(&self, event: &Event) -> bool {
+        self.reads_object
+            && event.counted() >= self.min_count
+            && self
+                .tests
+                .iter()
+                .all(|test| test.reads_object() || test.passes(event))
+            && (self.tests.iter().any(Test::reads_object)
+                || self.not.as_ref().is_some_and(|not| not.reads_object(event)))
     }
 
     /// Whether every test passes. A negative count, which the API allows, passes none.
@@ -200,6 +217,10 @@ impl Test {
             Self::Text { pattern, .. } | Self::Entry { pattern, .. } => pattern.is_costly(),
             Self::Never => false,
         }
+    }
+
+    fn reads_object(&self) -> bool {
+        matches!(self, Self::Entry { .. })
     }
 
     fn passes(&self, event: &Event) -> bool {

@@ -305,7 +305,8 @@ fn dropped_and_unwanted_are_told_apart() {
         route.resolve(&normal),
         Resolution {
             receivers: vec![],
-            dropped: true
+            dropped: true,
+            reads_object: false,
         }
     );
 }
@@ -324,4 +325,51 @@ fn routes_may_not_nest_without_end() {
         };
     }
     assert!(Route::compile(&config, &[], &mut Vec::new()).is_err());
+}
+
+#[test]
+fn labels_and_annotations_have_a_say_only_where_everything_else_matches() {
+    let event = |namespace: &str| {
+        Event::from(Flat {
+            namespace: namespace.into(),
+            ..Flat::default()
+        })
+    };
+    for (tree, shop, test) in [
+        ("match: [{receiver: r}]", false, false),
+        ("match: [{labels: {a: b}, receiver: r}]", true, true),
+        (
+            "match: [{annotations: {a: b}, namespace: shop, receiver: r}]",
+            true,
+            false,
+        ),
+        ("drop: [{labels: {a: b}, namespace: shop}]", true, false),
+        (
+            "match: [{not: {labels: {a: b}, namespace: shop}, receiver: r}]",
+            true,
+            false,
+        ),
+        (
+            "match: [{namespace: shop, not: {not: {annotations: {a: b}}}, receiver: r}]",
+            true,
+            false,
+        ),
+        ("match: [{minCount: 9, labels: {a: b}}]", false, false),
+        // Routes that are not walked ask for nothing.
+        (
+            "{match: [{namespace: shop}], routes: [{match: [{labels: {a: b}, receiver: r}]}]}",
+            true,
+            false,
+        ),
+        (
+            "{drop: [{namespace: test}], routes: [{match: [{labels: {a: b}, receiver: r}]}]}",
+            true,
+            false,
+        ),
+    ] {
+        let (route, _) = compile(tree, &["r"]);
+        let route = route.unwrap();
+        let reads = |namespace| route.resolve(&event(namespace)).reads_object;
+        assert_eq!((reads("shop"), reads("test")), (shop, test), "{tree}");
+    }
 }

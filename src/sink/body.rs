@@ -31,6 +31,11 @@ impl Body {
         })
     }
 
+    /// Whether it writes what a lookup of the involved object adds: a document does, a layout if it says so.
+    pub fn reads_object(&self) -> bool {
+        self.layout.as_ref().is_none_or(Layout::reads_object)
+    }
+
     /// Appends one JSON value, without a line end.
     pub fn append(&self, event: &Event, to: &mut Vec<u8>) -> Result<(), RenderError> {
         match &self.layout {

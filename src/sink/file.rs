@@ -93,6 +93,10 @@ impl Sink for FileSink {
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.write(batch).boxed()
     }
+
+    fn reads_object(&self) -> bool {
+        self.body.reads_object()
+    }
 }
 
 #[cfg(test)]

@@ -285,6 +285,10 @@ impl Sink for Loki {
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_batch(batch).boxed()
     }
+
+    fn reads_object(&self) -> bool {
+        self.headers.reads_object() || self.labels.reads_object() || self.body.reads_object()
+    }
 }
 
 #[cfg(test)]

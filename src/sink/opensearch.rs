@@ -361,6 +361,10 @@ impl Sink for OpenSearch {
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_batch(batch).boxed()
     }
+
+    fn reads_object(&self) -> bool {
+        self.body.reads_object() || self.target.reads_object()
+    }
 }
 
 /// Whether an error is the server's own, rather than that of something in front of it.

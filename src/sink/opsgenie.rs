@@ -151,6 +151,14 @@ impl Opsgenie {
 }
 
 impl Service for Opsgenie {
+    fn reads_object(&self) -> bool {
+        let one = [&self.message, &self.alias, &self.description];
+        one.into_iter()
+            .chain(&self.tags)
+            .any(Template::reads_object)
+            || self.details.reads_object()
+    }
+
     fn request(&self, event: &Event) -> Result<Request, String> {
         let alert = self.alert(event).map_err(|error| error.to_string())?;
         let mut request = post_json(self.url.clone(), &alert)?;

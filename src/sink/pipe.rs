@@ -120,6 +120,10 @@ impl Sink for Pipe {
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.write(batch).boxed()
     }
+
+    fn reads_object(&self) -> bool {
+        self.body.reads_object()
+    }
 }
 
 #[cfg(test)]

@@ -209,6 +209,18 @@ impl Slack {
 }
 
 impl Service for Slack {
+    fn reads_object(&self) -> bool {
+        let one = [
+            &self.channel,
+            &self.message,
+            &self.color,
+            &self.footer,
+            &self.title,
+            &self.author_name,
+        ];
+        one.into_iter().any(Template::reads_object) || self.fields.reads_object()
+    }
+
     fn request(&self, event: &Event) -> Result<Request, String> {
         let message = self.message(event).map_err(|error| error.to_string())?;
         let mut request = post_json(self.url.clone(), &message)?;

@@ -125,6 +125,13 @@ impl<W: AsyncWrite + Unpin + Send> Sink for Lines<W> {
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.write(batch).boxed()
     }
+
+    fn reads_object(&self) -> bool {
+        match &self.style {
+            Style::Json(body) => body.reads_object(),
+            Style::Table { .. } => false,
+        }
+    }
 }
 
 /// The sink for standard output or standard error, if that is what `path` means; else the body back.

@@ -188,6 +188,10 @@ impl Sink for Syslog {
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_batch(batch).boxed()
     }
+
+    fn reads_object(&self) -> bool {
+        self.body.reads_object()
+    }
 }
 
 // === impl Sender ===

@@ -124,6 +124,10 @@ impl Teams {
 }
 
 impl Service for Teams {
+    fn reads_object(&self) -> bool {
+        self.headers.reads_object() || self.body.reads_object()
+    }
+
     fn request(&self, event: &Event) -> Result<Request, String> {
         let message = self.message(event)?;
         let mut request = Request::new(Method::POST, self.url.clone());

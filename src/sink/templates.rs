@@ -23,6 +23,11 @@ impl Templates {
         self.0.is_empty()
     }
 
+    /// Whether any reads what a lookup of the involved object adds.
+    pub fn reads_object(&self) -> bool {
+        self.0.values().any(Template::reads_object)
+    }
+
     /// What they give for one event.
     pub fn render(&self, event: &Event) -> Result<BTreeMap<&str, String>, RenderError> {
         self.0

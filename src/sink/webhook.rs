@@ -162,6 +162,10 @@ impl Target {
         })
     }
 
+    fn reads_object(&self) -> bool {
+        self.endpoint.reads_object() || self.headers.reads_object()
+    }
+
     /// The request with `body`; the event is what templates are rendered for.
     fn request(
         &self,
@@ -190,6 +194,10 @@ impl Service for Each {
             .append(event, &mut body)
             .map_err(|error| error.to_string())?;
         self.target.request(event, body, JSON)
+    }
+
+    fn reads_object(&self) -> bool {
+        self.body.reads_object() || self.target.reads_object()
     }
 }
 
@@ -231,6 +239,10 @@ impl Sink for Together {
         batch: &'a [Arc<Event>],
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_together(batch).boxed()
+    }
+
+    fn reads_object(&self) -> bool {
+        self.body.reads_object() || self.target.reads_object()
     }
 }
 

@@ -13,6 +13,7 @@ mod cli;
 mod end_to_end;
 mod examples;
 mod fuzz;
+mod lookup;
 mod opensearch;
 mod replay;
 mod support;

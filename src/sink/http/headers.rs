@@ -50,6 +50,13 @@ impl Headers {
         })
     }
 
+    /// Whether any reads what a lookup of the involved object adds.
+    pub fn reads_object(&self) -> bool {
+        self.given
+            .iter()
+            .any(|(_, template)| template.reads_object())
+    }
+
     /// Puts them into `to`, with the fields of `event`.
     pub fn render(&self, event: &Event, to: &mut HeaderMap) -> Result<(), String> {
         if let Some(authorization) = &self.authorization {

@@ -16,6 +16,9 @@ pub trait Service: Send + Sync {
     /// The request that tells of an event; or why there can be none, ever.
     fn request(&self, event: &Event) -> Result<Request, String>;
 
+    /// Whether a request holds what a lookup of the involved object adds.
+    fn reads_object(&self) -> bool;
+
     /// Whether an answer says that the event was taken.
     fn verdict(&self, answer: &Answer) -> Result<(), SendError> {
         answer.by_status()
@@ -78,5 +81,9 @@ impl<S: Service> Sink for OneByOne<S> {
         batch: &'a [Arc<Event>],
     ) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_each(batch).map(Ok).boxed()
+    }
+
+    fn reads_object(&self) -> bool {
+        self.service.reads_object()
     }
 }

@@ -95,6 +95,15 @@ impl Target {
         })
     }
 
+    /// Whether the name has something in it that a lookup of the involved object adds.
+    pub fn reads_object(&self) -> bool {
+        match &self.parts {
+            Parts::Fixed(_) => false,
+            Parts::Rendered(template) => template.reads_object(),
+            Parts::Dated { before, after, .. } => before.reads_object() || after.reads_object(),
+        }
+    }
+
     /// Where `event` goes. Its date is that of the occurrence, or, where all versions of an Event must meet in one
     /// document (`stays`), that of the Event's creation.
     pub fn of(&self, event: &Event, stays: bool) -> Result<Cow<'_, str>, RenderError> {

@@ -1,0 +1,54 @@
+//! Lookups of involved objects.
+
+use prometheus::{IntCounter, IntCounterVec};
+
+use super::IncumbentMetrics;
+use crate::enrich::LookupResult;
+
+/// Counters of the enricher.
+#[derive(Clone)]
+pub struct LookupMetrics {
+    /// By [`LookupResult`].
+    results: [IntCounter; LookupResult::ALL.len()],
+    hits: IntCounter,
+    misses: IntCounter,
+    incumbent: Option<IncumbentMetrics>,
+}
+
+// === impl LookupMetrics ===
+
+impl LookupMetrics {
+    pub(super) fn new(
+        results: &IntCounterVec,
+        cache: &IntCounterVec,
+        incumbent: Option<IncumbentMetrics>,
+    ) -> Self {
+        Self {
+            results: LookupResult::ALL.map(|result| results.with_label_values(&[result.as_str()])),
+            hits: cache.with_label_values(&["hit"]),
+            misses: cache.with_label_values(&["miss"]),
+            incumbent,
+        }
+    }
+
+    /// Counts an event that needed its object, by what came of that.
+    pub fn count(&self, result: LookupResult) {
+        self.results[result as usize].inc();
+    }
+
+    /// An event needs no request of its own.
+    pub fn hit(&self) {
+        self.hits.inc();
+        if let Some(incumbent) = &self.incumbent {
+            incumbent.cache_hits.inc();
+        }
+    }
+
+    /// An event needs one.
+    pub fn miss(&self) {
+        self.misses.inc();
+        if let Some(incumbent) = &self.incumbent {
+            incumbent.cache_misses.inc();
+        }
+    }
+}
