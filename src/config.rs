@@ -25,6 +25,7 @@ mod foreign;
 mod lookup;
 mod receiver;
 mod sections;
+mod templates;
 mod text;
 
 /// A configuration that can be run.
@@ -205,6 +206,7 @@ impl Config {
             mut warnings,
             ..
         } = check;
+        warnings.extend(templates::lint(text, env));
         for problems in [&mut errors, &mut warnings] {
             problems.sort_by_key(|problem| problem.position);
         }

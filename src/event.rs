@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-pub use self::document::{Compat, Document, DocumentOptions};
+pub use self::document::{ApiEvent, Compat, Document, DocumentOptions};
 pub use self::time::Time;
 
 mod document;
@@ -263,6 +263,23 @@ impl Event {
     /// `namespace/name`, for people.
     pub fn key(&self) -> impl fmt::Display + '_ {
         Key(&self.metadata)
+    }
+}
+
+// === impl InvolvedObject ===
+
+impl InvolvedObject {
+    /// The reference alone, without what a lookup adds.
+    pub fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            kind: self.kind.clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            uid: self.uid.clone(),
+            api_version: self.api_version.clone(),
+            resource_version: self.resource_version.clone(),
+            field_path: self.field_path.clone(),
+        }
     }
 }
 

@@ -1,33 +1,68 @@
-//! Templates over an event, in the syntax of Go's `text/template`.
+//! Templates over an event, in the language of Go's `text/template` with the functions of sprig, as the incumbent has
+//! them.
 //!
-//! For now a template is text with plain field access, `{{ .InvolvedObject.Name }}`; anything else is refused when the
-//! configuration is loaded, never printed as rubbish. Values print as Go prints them.
+//! A template is parsed once, when the configuration is loaded: what is wrong with it has a line and a column there.
+//! Rendering it touches nothing but the event, and is bounded in time and output, whatever the template and the event.
+//! It fails where the incumbent's would lose the event: a field that there is not, a value that a function does not take.
 
-use std::fmt::Write as _;
+use std::cell::OnceCell;
+use std::fmt;
 
 use thiserror::Error;
 
-use crate::event::{Event, ObjectReference, Time, go_json};
-use crate::yaml::{Located, Problem, Value};
+use crate::event::Event;
+use crate::yaml::{Located, Position, Problem};
+
+use self::context::Context;
+use self::failure::Failure;
+use self::parse::{Node, Tree};
+use self::regex::Regexes;
+
+pub use self::layout::Layout;
+pub use self::time::GoTime;
+
+mod context;
+mod eval;
+mod failure;
+mod float;
+mod function;
+mod json;
+mod layout;
+mod lex;
+mod literal;
+mod object;
+mod parse;
+mod print;
+mod reads;
+mod regex;
+mod runes;
+mod time;
+mod value;
+mod version;
 
 /// A parsed template.
-#[derive(Debug, Clone, PartialEq)]
 pub struct Template {
-    parts: Vec<Part>,
+    /// As it is written, and where, for messages. May hold a secret out of the environment.
+    text: Located<String>,
+    tree: Tree,
+    regexes: Regexes,
 }
 
-/// Maps and lists of templates: what a receiver writes in place of the document.
-#[derive(Debug, Clone)]
-pub enum Layout {
-    /// Rendered, and always a JSON string.
-    Text(Template),
-    /// A number, a boolean or null, as it stands.
-    Literal(serde_json::Value),
-    /// In order.
-    List(Vec<Layout>),
-    /// By key, sorted.
-    Map(Vec<(String, Layout)>),
-}
+/// An event that has everything.
+const SAMPLE: &str = r#"{
+  "metadata": {"name": "web-0.17a", "namespace": "shop", "uid": "u", "resourceVersion": "1", "generation": 1,
+    "creationTimestamp": "2024-05-01T10:00:00Z", "deletionTimestamp": "2024-05-01T10:00:00Z", "deletionGracePeriodSeconds": 1,
+    "labels": {"app": "web"}, "annotations": {"note": "text"}, "finalizers": ["f"],
+    "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "o", "uid": "o", "controller": true, "blockOwnerDeletion": true}]},
+  "reason": "BackOff", "message": "Back-off", "source": {"component": "kubelet", "host": "node-1"}, "count": 2, "type": "Warning",
+  "firstTimestamp": "2024-05-01T10:00:00Z", "lastTimestamp": "2024-05-01T10:00:00Z", "eventTime": "2024-05-01T10:00:00.000001Z",
+  "series": {"count": 2, "lastObservedTime": "2024-05-01T10:00:00.000001Z"}, "action": "Pulling",
+  "related": {"kind": "Node", "namespace": "n", "name": "node-1", "uid": "n", "apiVersion": "v1", "resourceVersion": "1", "fieldPath": "f"},
+  "reportingComponent": "kubelet", "reportingInstance": "node-1", "clusterName": "prod",
+  "involvedObject": {"kind": "Pod", "namespace": "shop", "name": "web-0", "uid": "w", "apiVersion": "v1", "resourceVersion": "1",
+    "fieldPath": "spec", "labels": {"app": "web"}, "annotations": {"note": "text"}, "deleted": true,
+    "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "o", "controller": true, "blockOwnerDeletion": true}]}
+}"#;
 
 /// An event that a template cannot render.
 #[derive(Debug, Error)]
@@ -35,291 +70,113 @@ pub enum RenderError {
     /// The result is no JSON.
     #[error("the document cannot be written as JSON")]
     Json(#[from] serde_json::Error),
+    /// A template fails on this event.
+    #[error("a template fails on this event: {0}")]
+    Template(Problem),
 }
-
-#[derive(Debug, Clone, PartialEq)]
-enum Part {
-    Text(String),
-    Field(Field),
-}
-
-/// A path of names below the event, known to lead to a value.
-#[derive(Debug, Clone, PartialEq)]
-struct Field(Vec<String>);
 
 // === impl Template ===
 
 impl Template {
     /// Parses `text`.
     pub fn parse(text: &Located<String>) -> Result<Self, Problem> {
-        parse(&text.value)
-            .map(|parts| Self { parts })
-            .map_err(|message| text.problem(message))
+        let tree = parse::parse(&text.value).map_err(|error| Problem {
+            path: text.path.clone(),
+            position: position(text, error.at),
+            message: format!("template: {}", error.message),
+        })?;
+        Ok(Self {
+            text: text.clone(),
+            tree,
+            regexes: Regexes::default(),
+        })
     }
 
-    /// Renders it for one event. It fails where the incumbent would lose the event: the event goes to the dead letter.
+    /// Renders it for one event; what is no text in the result is U+FFFD. It fails where the incumbent would lose the
+    /// event: the event goes to the dead letter.
     pub fn render(&self, event: &Event) -> Result<String, RenderError> {
-        let mut rendered = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => rendered.push_str(text),
-                Part::Field(Field(path)) => {
-                    print(event, path, &mut rendered);
-                }
-            }
+        let bytes = self.render_bytes(event)?;
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| {
+            let runes = runes::runes(error.as_bytes());
+            runes.map(|(c, _)| c).collect()
+        }))
+    }
+
+    fn render_bytes(&self, event: &Event) -> Result<Vec<u8>, RenderError> {
+        self.evaluate(event)
+            .map_err(|failure| RenderError::Template(self.problem(failure)))
+    }
+
+    fn evaluate(&self, event: &Event) -> Result<Vec<u8>, Failure> {
+        let without_dots = OnceCell::new();
+        let context = Context::new(event, &without_dots, &self.regexes);
+        eval::render(&self.tree, &context)
+    }
+
+    fn problem(&self, failure: Failure) -> Problem {
+        Problem {
+            path: self.text.path.clone(),
+            position: position(&self.text, failure.at.unwrap_or(0)),
+            message: failure.message.into_owned(),
         }
-        Ok(rendered)
+    }
+
+    /// What cannot work in it, whatever the event, as far as that shows when it is rendered for an event that has
+    /// everything and for one that has nothing. The incumbent says nothing of it, and loses every event.
+    pub fn lint(&self) -> Option<Problem> {
+        let sample: Event = serde_json::from_str(SAMPLE).unwrap_or_default();
+        let certain = |event: &Event| {
+            let failure = self
+                .evaluate(event)
+                .err()
+                .filter(|failure| failure.is_certain)?;
+            Some(self.problem(failure))
+        };
+        certain(&sample).or_else(|| certain(&Event::default()))
     }
 
     /// Whether it reads what a lookup of the involved object adds.
     pub fn reads_object(&self) -> bool {
-        let added = ["Labels", "Annotations", "OwnerReferences", "Deleted"];
-        self.parts.iter().any(|part| match part {
-            Part::Field(Field(path)) => {
-                path.len() > 1 && path[0] == "InvolvedObject" && added.contains(&path[1].as_str())
-            }
-            Part::Text(_) => false,
-        })
+        reads::reads_object(&self.tree)
     }
 
     /// The text itself if there is nothing to render in it.
     pub fn literal(&self) -> Option<&str> {
-        match self.parts.as_slice() {
+        match self.tree.root.as_slice() {
             [] => Some(""),
-            [Part::Text(text)] => Some(text),
+            [Node::Text(text)] => Some(text),
             _ => None,
         }
     }
 }
 
-fn parse(text: &str) -> Result<Vec<Part>, String> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    let mut trim = false;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let before = if trim { before.trim_start() } else { before };
-        let (action, after) = after
-            .split_once("}}")
-            // The text itself may hold a secret out of the environment.
-            .ok_or_else(|| "template: `{{` is not closed".to_owned())?;
-        let (before, action) = match action.strip_prefix("- ") {
-            Some(action) => (before.trim_end(), action),
-            None => (before, action),
-        };
-        trim = action.ends_with(" -");
-        let action = action.strip_suffix(" -").unwrap_or(action);
-        if !before.is_empty() {
-            parts.push(Part::Text(before.to_owned()));
-        }
-        parts.push(Part::Field(field(action.trim())?));
-        rest = after;
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template")
+            .field("path", &self.text.path)
+            .finish_non_exhaustive()
     }
-    let rest = if trim { rest.trim_start() } else { rest };
-    if !rest.is_empty() {
-        parts.push(Part::Text(rest.to_owned()));
-    }
-    Ok(parts)
 }
 
-fn field(action: &str) -> Result<Field, String> {
-    let names = action
-        .strip_prefix('.')
-        .map(|path| path.split('.').collect::<Vec<_>>());
-    let plain = |name: &&str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    let Some(names) = names.filter(|names| names.iter().all(plain)) else {
-        return Err(format!(
-            "template: `{{{{ {action} }}}}` is not supported, only fields are, as in `{{{{ .InvolvedObject.Name }}}}`"
-        ));
-    };
-    let path: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    if print(&Event::default(), &path, &mut String::new()) {
-        Ok(Field(path))
+/// Where in the file the byte `at` of a text is, as far as that can be told: in a block or across lines it is its line.
+fn position(text: &Located<String>, at: usize) -> Position {
+    let before = text.value.get(..at).unwrap_or_default();
+    let lines = before.matches('\n').count();
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |line| line.chars().count());
+    if lines == 0 {
+        Position {
+            column: text.position.column + column,
+            ..text.position
+        }
     } else {
-        Err(format!("template: an event has no field `{action}`"))
+        text.position
     }
 }
 
-/// Appends the value at `path` as Go prints it. False if there is no such field.
-fn print(event: &Event, path: &[String], to: &mut String) -> bool {
-    let names: Vec<&str> = path.iter().map(String::as_str).collect();
-    let metadata = &event.metadata;
-    let object = &event.involved_object;
-    let text = |value: &str, to: &mut String| to.push_str(value);
-    match names.as_slice() {
-        ["Name"] => text(&metadata.name, to),
-        ["Namespace"] => text(&metadata.namespace, to),
-        ["UID"] => text(&metadata.uid, to),
-        ["ResourceVersion"] => text(&metadata.resource_version, to),
-        ["CreationTimestamp"] => time(metadata.creation_timestamp, to),
-        ["Labels", key] => entry(metadata.labels.get(*key), to),
-        ["Annotations", key] => entry(metadata.annotations.get(*key), to),
-        ["Reason"] => text(&event.reason, to),
-        ["Message"] => text(&event.message, to),
-        ["Type"] => text(&event.kind, to),
-        ["Action"] => text(&event.action, to),
-        ["Count"] => integer(event.count, to),
-        ["Source", "Component"] => text(&event.source.component, to),
-        ["Source", "Host"] => text(&event.source.host, to),
-        ["FirstTimestamp"] => time(event.first_timestamp, to),
-        ["LastTimestamp"] => time(event.last_timestamp, to),
-        ["EventTime"] => time(event.event_time, to),
-        ["ReportingController"] => text(&event.reporting_component, to),
-        ["ReportingInstance"] => text(&event.reporting_instance, to),
-        ["ClusterName"] => text(&event.cluster_name, to),
-        // Two methods of the incumbent's event, called without arguments.
-        ["GetTimestampMs"] => integer(
-            incumbent_timestamp(event).map_or(-62_135_596_800_000, milliseconds),
-            to,
-        ),
-        ["GetTimestampISO8601"] => iso8601(incumbent_timestamp(event), to),
-        ["InvolvedObject", "Labels", key] => entry(object.labels.get(*key), to),
-        ["InvolvedObject", "Annotations", key] => entry(object.annotations.get(*key), to),
-        ["InvolvedObject", "Kind"] => text(&object.kind, to),
-        ["InvolvedObject", "Namespace"] => text(&object.namespace, to),
-        ["InvolvedObject", "Name"] => text(&object.name, to),
-        ["InvolvedObject", "UID"] => text(&object.uid, to),
-        ["InvolvedObject", "APIVersion"] => text(&object.api_version, to),
-        ["InvolvedObject", "ResourceVersion"] => text(&object.resource_version, to),
-        ["InvolvedObject", "FieldPath"] => text(&object.field_path, to),
-        ["InvolvedObject", "Deleted"] => text(if object.deleted { "true" } else { "false" }, to),
-        ["Related", name] => {
-            let nothing = ObjectReference::default();
-            let related = event.related.as_ref().unwrap_or(&nothing);
-            let value = match *name {
-                "Kind" => &related.kind,
-                "Namespace" => &related.namespace,
-                "Name" => &related.name,
-                "UID" => &related.uid,
-                "APIVersion" => &related.api_version,
-                "ResourceVersion" => &related.resource_version,
-                "FieldPath" => &related.field_path,
-                _ => return false,
-            };
-            text(value, to);
-        }
-        _ => return false,
-    }
-    true
-}
-
-fn entry(value: Option<&String>, to: &mut String) {
-    to.push_str(value.map_or("<no value>", String::as_str));
-}
-
-fn integer(value: i64, to: &mut String) {
-    // Writing to a string does not fail.
-    let _ = write!(to, "{value}");
-}
-
-/// As Go's `Time.String`, in UTC.
-fn time(time: Option<Time>, to: &mut String) {
-    let Some(time) = time else {
-        to.push_str("0001-01-01 00:00:00 +0000 UTC");
-        return;
-    };
-    let text = time.micros().to_string();
-    let (date, clock) = (&text[..10], &text[11..19]);
-    let fraction = text[20..26].trim_end_matches('0');
-    let point = if fraction.is_empty() { "" } else { "." };
-    let _ = write!(to, "{date} {clock}{point}{fraction} +0000 UTC");
-}
-
-fn incumbent_timestamp(event: &Event) -> Option<Time> {
-    event.first_timestamp.or(event.event_time)
-}
-
-fn milliseconds(time: Time) -> i64 {
-    let epoch = Time::EPOCH.civil();
-    i64::try_from(time.civil().duration_since(epoch).as_millis()).unwrap_or(i64::MAX)
-}
-
-fn iso8601(time: Option<Time>, to: &mut String) {
-    match time {
-        None => to.push_str("0001-01-01T00:00:00.000Z"),
-        Some(time) => {
-            to.push_str(&time.micros().to_string()[..23]);
-            to.push('Z');
-        }
-    }
-}
-
-// === impl Layout ===
-
-impl Layout {
-    /// Compiles what stands under `layout`.
-    pub fn compile(value: &Value) -> Result<Self, Problem> {
-        Ok(match value {
-            Value::Null => Self::Literal(serde_json::Value::Null),
-            Value::Bool(value) => Self::Literal((*value).into()),
-            Value::Int(value) => Self::Literal((*value).into()),
-            Value::UInt(value) => Self::Literal((*value).into()),
-            Value::Float(value) => Self::Literal((*value).into()),
-            Value::String(text) => Self::Text(Template::parse(text)?),
-            Value::List(values) => {
-                Self::List(values.iter().map(Self::compile).collect::<Result<_, _>>()?)
-            }
-            Value::Map(entries) => {
-                let mut entries = entries
-                    .iter()
-                    .map(|(key, value)| Ok((key.clone(), Self::compile(value)?)))
-                    .collect::<Result<Vec<_>, Problem>>()?;
-                entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-                Self::Map(entries)
-            }
-        })
-    }
-
-    /// Whether any template in it reads what a lookup of the involved object adds.
-    pub fn reads_object(&self) -> bool {
-        match self {
-            Self::Text(template) => template.reads_object(),
-            Self::Literal(_) => false,
-            Self::List(elements) => elements.iter().any(Self::reads_object),
-            Self::Map(entries) => entries.iter().any(|(_, value)| value.reads_object()),
-        }
-    }
-
-    /// Appends it for one event as JSON. With `de_dot`, labels and annotations are looked up by keys without dots.
-    pub fn append(&self, event: &Event, de_dot: bool, to: &mut Vec<u8>) -> Result<(), RenderError> {
-        if de_dot {
-            return self.append_rendered(&without_dots(event), to);
-        }
-        self.append_rendered(event, to)
-    }
-
-    fn append_rendered(&self, event: &Event, to: &mut Vec<u8>) -> Result<(), RenderError> {
-        match self {
-            Self::Text(template) => go_json::append(&template.render(event)?, to)?,
-            Self::Literal(value) => go_json::append(value, to)?,
-            Self::List(elements) => {
-                to.push(b'[');
-                for (at, element) in elements.iter().enumerate() {
-                    if at > 0 {
-                        to.push(b',');
-                    }
-                    element.append_rendered(event, to)?;
-                }
-                to.push(b']');
-            }
-            Self::Map(entries) => {
-                to.push(b'{');
-                for (at, (key, value)) in entries.iter().enumerate() {
-                    if at > 0 {
-                        to.push(b',');
-                    }
-                    go_json::append(key, to)?;
-                    to.push(b':');
-                    value.append_rendered(event, to)?;
-                }
-                to.push(b'}');
-            }
-        }
-        Ok(())
-    }
-}
-
+/// The event with `_` for `.` in the keys of labels and annotations.
 fn without_dots(event: &Event) -> Event {
     let mut event = event.clone();
     for map in [
@@ -335,3 +192,6 @@ fn without_dots(event: &Event) -> Event {
     }
     event
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,6 +121,51 @@ impl Serialize for Shown {
     }
 }
 
+/// The Event alone, as the API has it, without what the incumbent adds.
+pub struct ApiEvent<'a>(pub &'a Event);
+
+impl Serialize for ApiEvent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(event) = *self;
+        let object = &event.involved_object;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("metadata", &event.metadata)?;
+        map.serialize_entry("involvedObject", &object.reference())?;
+        text(&mut map, "reason", &event.reason)?;
+        text(&mut map, "message", &event.message)?;
+        map.serialize_entry("source", &event.source)?;
+        map.serialize_entry("firstTimestamp", &event.first_timestamp.map(Shown::Seconds))?;
+        map.serialize_entry("lastTimestamp", &event.last_timestamp.map(Shown::Seconds))?;
+        if event.count != 0 {
+            map.serialize_entry("count", &event.count)?;
+        }
+        text(&mut map, "type", &event.kind)?;
+        map.serialize_entry("eventTime", &event.event_time.map(Shown::Micros))?;
+        if let Some(series) = &event.series {
+            map.serialize_entry("series", series)?;
+        }
+        text(&mut map, "action", &event.action)?;
+        if let Some(related) = &event.related {
+            map.serialize_entry("related", related)?;
+        }
+        map.serialize_entry("reportingComponent", &event.reporting_component)?;
+        map.serialize_entry("reportingInstance", &event.reporting_instance)?;
+        map.end()
+    }
+}
+
+impl Serialize for Metadata {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        MetadataDocument(self, false).serialize(serializer)
+    }
+}
+
+impl Serialize for InvolvedObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        InvolvedObjectDocument(self, false).serialize(serializer)
+    }
+}
+
 struct MetadataDocument<'a>(&'a Metadata, bool);
 
 impl Serialize for MetadataDocument<'_> {

@@ -11,6 +11,54 @@ pub fn append<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) -> serde_json:
     value.serialize(&mut Serializer::with_formatter(to, GoFormatter))
 }
 
+/// Appends a string that may hold bytes that are no text, each of which becomes U+FFFD, in an escape. What can be
+/// harmful in HTML is escaped only with `html`.
+pub fn append_text(text: &[u8], html: bool, to: &mut Vec<u8>) -> serde_json::Result<()> {
+    if html && let Ok(text) = str::from_utf8(text) {
+        return append(text, to);
+    }
+    to.push(b'"');
+    for chunk in text.utf8_chunks() {
+        let start = to.len();
+        append(chunk.valid(), to)?;
+        // It brings its quotes.
+        to.pop();
+        to.remove(start);
+        if !html {
+            unescape_html(start, to);
+        }
+        for _ in chunk.invalid() {
+            to.extend_from_slice(b"\\ufffd");
+        }
+    }
+    to.push(b'"');
+    Ok(())
+}
+
+/// Takes back the escapes for HTML in what was written from `start` on.
+pub fn unescape_html(start: usize, to: &mut Vec<u8>) {
+    let (mut read, mut write) = (start, start);
+    while read < to.len() {
+        let (byte, length) = match &to[read..] {
+            [b'\\', b'u', b'0', b'0', b'3', b'c', ..] => (b'<', 6),
+            [b'\\', b'u', b'0', b'0', b'3', b'e', ..] => (b'>', 6),
+            [b'\\', b'u', b'0', b'0', b'2', b'6', ..] => (b'&', 6),
+            // An escaped backslash begins no escape.
+            [b'\\', second, ..] => {
+                let second = *second;
+                to[write] = b'\\';
+                (write, read) = (write + 1, read + 1);
+                (second, 1)
+            }
+            [byte, ..] => (*byte, 1),
+            [] => break,
+        };
+        to[write] = byte;
+        (write, read) = (write + 1, read + length);
+    }
+    to.truncate(write);
+}
+
 struct GoFormatter;
 
 impl Formatter for GoFormatter {

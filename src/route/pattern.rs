@@ -3,14 +3,14 @@
 //! Go's `regexp` (RE2's syntax) and the crate `regex` agree on most patterns and differ on some: classes like `\d` are
 //! ASCII in Go, `[[a]` is a class of two characters, `(?x)` is unknown, `\Q…\E` quotes. So a pattern is parsed as Go
 //! parses it (package regexp/syntax with its Perl flags, Go 1.20, and `(?<name>…)` of later ones), refused where Go refuses
-//! it, and written anew for Rust with everything spelt out. Only whether a text matches is asked, so groups capture
-//! nothing, and lazy is as good as greedy.
+//! it, and written anew for Rust with everything spelt out. Rules ask only whether a text matches, so there groups capture
+//! nothing, and lazy is as good as greedy; templates ask for more.
 
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 use thiserror::Error;
 
-use self::translate::{MAX_DEPTH, translate};
+use self::translate::{MAX_DEPTH, Wanted, translate};
 
 mod class;
 mod translate;
@@ -135,11 +135,28 @@ fn simple(source: &str) -> Option<Matcher> {
     }
 }
 
+/// Compiles a pattern in Go's syntax for who asks where it matches, and what its groups capture. [`group_name`] knows how
+/// they are called. It may come from an event, so it may weigh less than one of the configuration.
+pub fn capturing(source: &str) -> Result<Regex, PatternError> {
+    if source.len() > MAX_LENGTH {
+        return Err(PatternError::TooLarge);
+    }
+    build(&translate(source, Wanted::Captures)?, MAX_SIZE / 16)
+}
+
+/// The name that a pattern has for a group of [`capturing`].
+pub fn group_name(name: &str) -> &str {
+    name.split_once('_').map_or(name, |(_, name)| name)
+}
+
 fn compile(source: &str) -> Result<Regex, PatternError> {
-    let rust = translate(source)?;
-    RegexBuilder::new(&rust)
-        .size_limit(MAX_SIZE)
-        .dfa_size_limit(MAX_SIZE / 8)
+    build(&translate(source, Wanted::Match)?, MAX_SIZE)
+}
+
+fn build(rust: &str, max_size: usize) -> Result<Regex, PatternError> {
+    RegexBuilder::new(rust)
+        .size_limit(max_size)
+        .dfa_size_limit(max_size / 8)
         .nest_limit(u32::try_from(4 * MAX_DEPTH).unwrap_or(u32::MAX))
         .build()
         .map_err(|_| PatternError::TooLarge)

@@ -9,26 +9,39 @@ use super::class::written;
 const MAX_REPEAT: u32 = 1000;
 pub(super) const MAX_DEPTH: usize = 1000;
 
-/// `source` in Rust's syntax.
-pub(super) fn translate(source: &str) -> Result<String, PatternError> {
-    Translator::new(source).translate()
+/// What is asked of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Whether a text matches: groups capture nothing, and lazy is as good as greedy.
+    Match,
+    /// Where it matches, and what its groups capture.
+    Captures,
 }
 
-/// Go's flags. `U` swaps greedy and lazy, which no match depends on.
+/// `source` in Rust's syntax.
+pub(super) fn translate(source: &str, wanted: Wanted) -> Result<String, PatternError> {
+    Translator::new(source, wanted).translate()
+}
+
+/// Go's flags.
+#[expect(clippy::struct_excessive_bools, reason = "as many as Go has")]
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Flags {
     pub(super) fold_case: bool,
     multi_line: bool,
     dot_newline: bool,
+    /// Greedy is lazy, and lazy is greedy.
+    swap_greed: bool,
 }
 
 /// What has been read of the innermost group.
-#[derive(Default)]
 struct Group {
     /// Alternatives that are complete.
     alternatives: Vec<String>,
     /// The parts of the current one.
     parts: Vec<Part>,
+    /// What it begins with in Rust's syntax.
+    opening: String,
     /// To return to at its end.
     flags: Flags,
 }
@@ -45,15 +58,38 @@ pub(super) struct Translator<'s> {
     pub(super) flags: Flags,
     groups: Vec<Group>,
     group: Group,
+    wanted: Wanted,
+    /// How many groups have names so far.
+    names: usize,
 }
 
+/// What begins a group that captures nothing.
+const PLAIN: &str = "(?:";
+
+// === impl Group ===
+
+impl Group {
+    fn new(flags: Flags, opening: String) -> Self {
+        Self {
+            alternatives: Vec::new(),
+            parts: Vec::new(),
+            opening,
+            flags,
+        }
+    }
+}
+
+// === impl Translator ===
+
 impl<'s> Translator<'s> {
-    fn new(source: &'s str) -> Self {
+    fn new(source: &'s str, wanted: Wanted) -> Self {
         Self {
             rest: source,
             flags: Flags::default(),
             groups: Vec::new(),
-            group: Group::default(),
+            group: Group::new(Flags::default(), PLAIN.to_owned()),
+            wanted,
+            names: 0,
         }
     }
 
@@ -177,7 +213,7 @@ impl<'s> Translator<'s> {
         self.end_alternative();
         let alternatives = std::mem::take(&mut self.group.alternatives);
         Part {
-            rust: format!("(?:{})", alternatives.join("|")),
+            rust: format!("{}{})", self.group.opening, alternatives.join("|")),
             repeats,
         }
     }
@@ -189,7 +225,7 @@ impl<'s> Translator<'s> {
         let before = self.rest;
         let Some(special) = self.rest.strip_prefix("(?") else {
             self.advance(1);
-            self.begin_group(self.flags);
+            self.begin_group("(".to_owned());
             return Ok(());
         };
         for prefix in ["P<", "<"] {
@@ -199,7 +235,9 @@ impl<'s> Translator<'s> {
                 });
                 let name = name.ok_or_else(|| PatternError::InvalidGroup(excerpt(before, 12)))?;
                 self.advance(2 + prefix.len() + name.len() + 1);
-                self.begin_group(self.flags);
+                // Go's names may begin with a digit, and be there twice: Rust's may not.
+                self.names += 1;
+                self.begin_group(format!("(?P<n{}_{name}>", self.names));
                 return Ok(());
             }
         }
@@ -216,7 +254,7 @@ impl<'s> Translator<'s> {
                 'i' => flags.fold_case = on,
                 'm' => flags.multi_line = on,
                 's' => flags.dot_newline = on,
-                'U' => {}
+                'U' => flags.swap_greed = on,
                 '-' if on => {
                     on = false;
                     some = false;
@@ -228,7 +266,7 @@ impl<'s> Translator<'s> {
                     }
                     self.advance(2 + at + 1);
                     if c == ':' {
-                        self.begin_group(self.flags);
+                        self.begin_group(PLAIN.to_owned());
                     }
                     self.flags = flags;
                     return Some(());
@@ -240,14 +278,14 @@ impl<'s> Translator<'s> {
         None
     }
 
-    fn begin_group(&mut self, flags: Flags) {
-        let outer = std::mem::replace(
-            &mut self.group,
-            Group {
-                flags,
-                ..Group::default()
-            },
-        );
+    /// `opening` counts only if captures are wanted.
+    fn begin_group(&mut self, opening: String) {
+        let opening = match self.wanted {
+            Wanted::Match => PLAIN.to_owned(),
+            Wanted::Captures => opening,
+        };
+        let group = Group::new(self.flags, opening);
+        let outer = std::mem::replace(&mut self.group, group);
         self.groups.push(outer);
     }
 
@@ -272,10 +310,11 @@ impl<'s> Translator<'s> {
         before: &'s str,
         repeated: Option<&'s str>,
     ) -> Result<&'s str, PatternError> {
-        // Lazy is as good as greedy.
-        if self.rest.starts_with('?') {
+        let is_swapped = self.rest.starts_with('?');
+        if is_swapped {
             self.advance(1);
         }
+        let is_lazy = self.wanted == Wanted::Captures && is_swapped != self.flags.swap_greed;
         let operator = |from: &str| from[..from.len() - self.rest.len()].to_owned();
         if let Some(repeated) = repeated {
             return Err(PatternError::NestedRepetition(operator(repeated)));
@@ -296,7 +335,8 @@ impl<'s> Translator<'s> {
             None => format!("{{{low},}}"),
             Some(high) => format!("{{{low},{high}}}"),
         };
-        part.rust = format!("(?:{}){bounds}", part.rust);
+        let lazy = if is_lazy { "?" } else { "" };
+        part.rust = format!("(?:{}){bounds}{lazy}", part.rust);
         Ok(before)
     }
 

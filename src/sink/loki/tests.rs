@@ -142,8 +142,8 @@ fn what_cannot_work_is_refused_at_load() {
             "2:26: streamLabels.app.name: `app.name` is no name of a label",
         ),
         (
-            "url: http://x\nstreamLabels: {a: \"{{ .Nmae }}\"}",
-            "2:19: streamLabels.a: ",
+            "url: http://x\nstreamLabels: {a: \"{{ nmae }}\"}",
+            "2:22: streamLabels.a: template: there is no function `nmae`",
         ),
         (
             "url: http://x\nstreamLabels: {a: b}\nusername: u\nbearerToken: t",

@@ -4,12 +4,9 @@
 //! where it was put.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
-use jiff::civil::DateTime;
-
-use crate::event::{Event, Time};
-use crate::template::{RenderError, Template};
+use crate::event::Event;
+use crate::template::{GoTime, RenderError, Template};
 use crate::yaml::{Located, Problem};
 
 /// Where documents go.
@@ -124,7 +121,7 @@ impl Target {
                     event.occurred()
                 };
                 let mut name = before.render(event)?;
-                format_go(layout, time, &mut name);
+                GoTime::from(time).format(layout, &mut name);
                 name.push_str(&after.render(event)?);
                 Cow::Owned(legal(&name))
             }
@@ -184,110 +181,12 @@ pub fn legal(name: &str) -> String {
     legal
 }
 
-/// Appends `time` in one of Go's layouts: the reference time, Mon Jan 2 15:04:05 2006, shows how. Always UTC.
-fn format_go(layout: &str, time: Time, to: &mut String) {
-    let time = time.civil();
-    let mut rest = layout;
-    while let Some(c) = rest.chars().next() {
-        let length = element(rest, time, to);
-        if length == 0 {
-            to.push(c);
-            rest = &rest[c.len_utf8()..];
-        } else {
-            rest = &rest[length..];
-        }
-    }
-}
-
-/// Appends the element that `layout` begins with, and returns its length in the layout; 0 if it begins with none.
-fn element(layout: &str, time: DateTime, to: &mut String) -> usize {
-    // In the order in which Go tries them.
-    let elements: [(&str, &dyn Fn() -> String); 27] = [
-        ("January", &|| time.strftime("%B").to_string()),
-        ("Jan", &|| time.strftime("%b").to_string()),
-        ("Monday", &|| time.strftime("%A").to_string()),
-        ("Mon", &|| time.strftime("%a").to_string()),
-        ("MST", &|| "UTC".to_owned()),
-        ("002", &|| format!("{:03}", time.day_of_year())),
-        ("01", &|| format!("{:02}", time.month())),
-        ("02", &|| format!("{:02}", time.day())),
-        ("03", &|| format!("{:02}", hour12(time))),
-        ("04", &|| format!("{:02}", time.minute())),
-        ("05", &|| format!("{:02}", time.second())),
-        ("06", &|| format!("{:02}", time.year().rem_euclid(100))),
-        ("15", &|| format!("{:02}", time.hour())),
-        ("1", &|| time.month().to_string()),
-        ("2006", &|| format!("{:04}", time.year())),
-        ("2", &|| time.day().to_string()),
-        ("_2006", &|| format!("_{:04}", time.year())),
-        ("__2", &|| format!("{:>3}", time.day_of_year())),
-        ("_2", &|| format!("{:>2}", time.day())),
-        ("3", &|| hour12(time).to_string()),
-        ("4", &|| time.minute().to_string()),
-        ("5", &|| time.second().to_string()),
-        ("PM", &|| {
-            if time.hour() < 12 { "AM" } else { "PM" }.to_owned()
-        }),
-        ("pm", &|| {
-            if time.hour() < 12 { "am" } else { "pm" }.to_owned()
-        }),
-        ("-07:00", &|| "+00:00".to_owned()),
-        ("-0700", &|| "+0000".to_owned()),
-        ("-07", &|| "+00".to_owned()),
-    ];
-    // `Month` is no `Mon`, and `Janet` no `Jan`: a name must not go on in lower case.
-    let ends = |name: &str| !layout[name.len()..].starts_with(|c: char| c.is_ascii_lowercase());
-    for (name, value) in elements {
-        let is_name = matches!(name, "Jan" | "Mon");
-        if layout.starts_with(name) && (!is_name || ends(name)) {
-            to.push_str(&value());
-            return name.len();
-        }
-    }
-    for (name, value) in [("Z07:00", "Z"), ("Z0700", "Z"), ("Z07", "Z")] {
-        if layout.starts_with(name) {
-            to.push_str(value);
-            return name.len();
-        }
-    }
-    fraction(layout, time, to)
-}
-
-/// `.000` and `,999`: a fraction of a second, with or without its zeros; only where no digit follows.
-fn fraction(layout: &str, time: DateTime, to: &mut String) -> usize {
-    let mut chars = layout.chars();
-    let (Some(point @ ('.' | ',')), Some(digit @ ('0' | '9'))) = (chars.next(), chars.next())
-    else {
-        return 0;
-    };
-    let digits = layout[1..].chars().take_while(|&c| c == digit).count();
-    if digits > 9 || layout[1 + digits..].starts_with(|c: char| c.is_ascii_digit()) {
-        return 0;
-    }
-    let text = format!("{:09}", time.subsec_nanosecond());
-    let mut text = &text[..digits];
-    if digit == '9' {
-        text = text.trim_end_matches('0');
-    }
-    // In Go's words: a fraction of nines that are all zero is left out, point and all. Outside of seconds it is not.
-    if !(digit == '9' && text.is_empty()) {
-        let _ = write!(to, "{point}{text}");
-    }
-    1 + digits
-}
-
-fn hour12(time: DateTime) -> i8 {
-    match time.hour() % 12 {
-        0 => 12,
-        hour => hour,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::event::Time;
 
     #[derive(Deserialize)]
     struct Rows {

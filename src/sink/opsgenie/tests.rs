@@ -109,8 +109,8 @@ fn what_cannot_work_is_refused_at_load() {
             "3:6: URL: the endpoint must begin with http:// or https://",
         ),
         (
-            "apiKey: k\nmessage: m\ntags: [a, \"{{ .Nmae }}\"]",
-            "3:11: tags[1]: ",
+            "apiKey: k\nmessage: m\ntags: [a, \"{{ nmae }}\"]",
+            "3:14: tags[1]: ",
         ),
     ] {
         let error = format!("{:#}", sink(text).err().unwrap());

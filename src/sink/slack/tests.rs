@@ -189,8 +189,8 @@ fn what_cannot_work_is_refused_at_load() {
             "1:8: token: no header can hold this",
         ),
         (
-            "token: t\nchannel: c\nfields: {A: \"{{ .Nmae }}\"}",
-            "3:13: fields.A: ",
+            "token: t\nchannel: c\nfields: {A: \"{{ nmae }}\"}",
+            "3:16: fields.A: ",
         ),
     ] {
         let error = format!("{:#}", sink(text).err().unwrap());

@@ -87,8 +87,8 @@ fn what_cannot_work_is_refused_at_load() {
             "1:11: endpoint: the endpoint is no URL",
         ),
         (
-            "endpoint: http://x\nlayout: {text: \"{{ .Nmae }}\"}",
-            "2:16: layout.text: ",
+            "endpoint: http://x\nlayout: {text: \"{{ nmae }}\"}",
+            "2:19: layout.text: ",
         ),
         (
             "endpoint: http://x\nheaders: {\"a b\": c}",

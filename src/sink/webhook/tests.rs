@@ -201,8 +201,8 @@ fn what_cannot_work_is_refused_at_load() {
             "it can't have fields",
         ),
         (
-            "endpoint: \"http://x/{{ .Nmae }}\"",
-            "an event has no field `.Nmae`",
+            "endpoint: \"http://x/{{ nmae }}\"",
+            "there is no function `nmae`",
         ),
         (
             "endpoint: http://x\nheaders: {\"a b\": c}",

@@ -69,9 +69,9 @@ fn mistakes_get_one_line_with_file_path_line_and_column() {
             "values with {{ }} must be quoted",
         ),
         (
-            "route: {}\nreceivers: [{name: a, stdout: {layout: {m: \"{{ .Mesage }}\"}}}]",
+            "route: {}\nreceivers: [{name: a, stdout: {layout: {m: \"{{ .Message | nofunc }}\"}}}]",
             2,
-            "an event has no field `.Mesage`",
+            "template: there is no function `nofunc`",
         ),
         (
             "route: {}\nreceivers: [{name: a, batch: {maxDelay: soon}, stdout: }]",
@@ -113,7 +113,7 @@ fn what_would_run_and_never_work_is_a_mistake_too() {
         ),
         (
             "route: {}\nreceivers: [{name: a, webhook: {endpoint: \"http://x\", headers: {A: \"s3cret{{\"}}}]",
-            "error: config.yaml:2:68: receivers[0].webhook.headers.A: template: `{{` is not closed",
+            "error: config.yaml:2:74: receivers[0].webhook.headers.A: template: the action is not closed: `}}` is missing",
         ),
         (
             "route: {}\nreceivers: [{name: a, stdout: {}, batch: {maxDelay: 9999999h}}]",
@@ -177,7 +177,7 @@ receivers: [{name: out, stdout: {layout: {}}}]
 const MISTAKES: &str = "logLevel: loud
 route: {match: [{Kind: Pod, receiver: out}, {receiver: hok}]}
 receivers:
-- {name: out, stdout: {layout: {m: \"{{ .Mesage }}\"}}}
+- {name: out, stdout: {layout: {m: \"{{ .Mesage }}\", n: \"{{ .Message | nofunc }}\"}}}
 - {name: hook, webhook: {endpoint: nowhere}}
 - {name: tls, webhook: {endpoint: \"https://x\", tls: {caFile: /nowhere.pem}}}
 ";
@@ -191,7 +191,8 @@ fn check_finds_every_mistake_in_one_run() {
         "error: config.yaml:1:11: logLevel: `loud` is not one of ",
         "warning: config.yaml:2:18: route.match[0].Kind: unknown key `Kind`, ignored; did you mean `kind`?",
         "error: config.yaml:2:56: route.match[1].receiver: there is no receiver `hok`; did you mean `hook`?",
-        "error: config.yaml:4:36: receivers[0].stdout.layout.m: ",
+        "warning: config.yaml:4:39: receivers[0].stdout.layout.m: this template loses events: there is no field `Mesage` in a *kube.EnhancedEvent",
+        "error: config.yaml:4:70: receivers[0].stdout.layout.n: template: there is no function `nofunc`",
         "error: config.yaml:5:36: receivers[1].webhook.endpoint: ",
         "warning: config.yaml:6:10: receivers[2].name: no rule delivers to the receiver `tls`: it gets nothing",
         "error: config.yaml:6:10: receivers[2].name: the receiver `tls`: ",
@@ -203,7 +204,7 @@ fn check_finds_every_mistake_in_one_run() {
             "{told}{line}"
         );
     }
-    assert_eq!(text(&output.stdout), "config.yaml: 5 errors, 2 warnings\n");
+    assert_eq!(text(&output.stdout), "config.yaml: 5 errors, 3 warnings\n");
     // What runs says one line, and where the rest is to be had.
     let output = run(&["-conf=config.yaml"], MISTAKES, "");
     assert_eq!(output.status.code(), Some(2));
@@ -228,7 +229,7 @@ fn check_prints_one_json_document_for_programs() {
     assert_eq!((code, &found["ok"]), (Some(2), &false.into()));
     assert_eq!(
         (&found["errors"], &found["warnings"]),
-        (&5.into(), &2.into())
+        (&5.into(), &3.into())
     );
     assert_eq!(
         found["findings"][1],

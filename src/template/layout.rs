@@ -1,0 +1,96 @@
+//! Maps and lists of templates: what a receiver writes in place of the document.
+
+use crate::event::{Event, go_json};
+use crate::yaml::{Problem, Value};
+
+use super::{RenderError, Template, without_dots};
+
+/// A compiled layout.
+#[derive(Debug)]
+pub enum Layout {
+    /// Rendered, and always a JSON string.
+    Text(Box<Template>),
+    /// A number, a boolean or null, as it stands.
+    Literal(serde_json::Value),
+    /// In order.
+    List(Vec<Layout>),
+    /// By key, sorted.
+    Map(Vec<(String, Layout)>),
+}
+
+// === impl Layout ===
+
+impl Layout {
+    /// Compiles what stands under `layout`.
+    pub fn compile(value: &Value) -> Result<Self, Problem> {
+        Ok(match value {
+            Value::Null => Self::Literal(serde_json::Value::Null),
+            Value::Bool(value) => Self::Literal((*value).into()),
+            Value::Int(value) => Self::Literal((*value).into()),
+            Value::UInt(value) => Self::Literal((*value).into()),
+            Value::Float(value) => Self::Literal((*value).into()),
+            Value::String(text) => Self::Text(Template::parse(text)?.into()),
+            Value::List(values) => {
+                Self::List(values.iter().map(Self::compile).collect::<Result<_, _>>()?)
+            }
+            Value::Map(entries) => {
+                let mut entries = entries
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), Self::compile(value)?)))
+                    .collect::<Result<Vec<_>, Problem>>()?;
+                entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+                Self::Map(entries)
+            }
+        })
+    }
+
+    /// Whether any template in it reads what a lookup of the involved object adds.
+    pub fn reads_object(&self) -> bool {
+        match self {
+            Self::Text(template) => template.reads_object(),
+            Self::Literal(_) => false,
+            Self::List(elements) => elements.iter().any(Self::reads_object),
+            Self::Map(entries) => entries.iter().any(|(_, value)| value.reads_object()),
+        }
+    }
+
+    /// Appends it for one event as JSON. With `de_dot`, labels and annotations are looked up by keys without dots.
+    pub fn append(&self, event: &Event, de_dot: bool, to: &mut Vec<u8>) -> Result<(), RenderError> {
+        if de_dot {
+            return self.append_rendered(&without_dots(event), to);
+        }
+        self.append_rendered(event, to)
+    }
+
+    fn append_rendered(&self, event: &Event, to: &mut Vec<u8>) -> Result<(), RenderError> {
+        match self {
+            Self::Text(template) => {
+                go_json::append_text(&template.render_bytes(event)?, true, to)?;
+            }
+            Self::Literal(value) => go_json::append(value, to)?,
+            Self::List(elements) => {
+                to.push(b'[');
+                for (at, element) in elements.iter().enumerate() {
+                    if at > 0 {
+                        to.push(b',');
+                    }
+                    element.append_rendered(event, to)?;
+                }
+                to.push(b']');
+            }
+            Self::Map(entries) => {
+                to.push(b'{');
+                for (at, (key, value)) in entries.iter().enumerate() {
+                    if at > 0 {
+                        to.push(b',');
+                    }
+                    go_json::append(key, to)?;
+                    to.push(b':');
+                    value.append_rendered(event, to)?;
+                }
+                to.push(b'}');
+            }
+        }
+        Ok(())
+    }
+}
