@@ -81,7 +81,9 @@ const ELEMENTS: [(&str, Element); 23] = [
 
 /// The next element of a layout: what stands before it, the element, what is left. `None` if only text is left.
 pub(super) fn next_element(layout: &str) -> Option<(&str, Element, &str)> {
-    for (at, _) in layout.char_indices() {
+    // What elements begin with.
+    let starts = layout.match_indices(|c: char| "JMZPp0123456_-.,".contains(c));
+    for (at, _) in starts {
         let rest = &layout[at..];
         // The underscore is text here.
         if let Some(after) = rest.strip_prefix("_2006") {
