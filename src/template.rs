@@ -80,6 +80,15 @@ pub enum RenderError {
 impl Template {
     /// Parses `text`.
     pub fn parse(text: &Located<String>) -> Result<Self, Problem> {
+        // They would be part of the template, and shown in what is wrong with it.
+        let actions = |text: &str| text.matches("{{").count();
+        if let Some(written) = &text.written
+            && actions(written) < actions(&text.value)
+        {
+            return Err(text.problem(
+                "a variable of the environment holds `{{`, which would begin an action of this template",
+            ));
+        }
         let tree = parse::parse(&text.value).map_err(|error| Problem {
             path: text.path.clone(),
             position: position(text, error.at),

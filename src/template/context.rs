@@ -1,6 +1,9 @@
 //! What a rendering has at hand, and what it may use up.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::event::Event;
 
@@ -18,15 +21,21 @@ pub(super) struct Context<'e> {
     pub(super) regexes: &'e Regexes,
     /// How much work is left.
     work: Cell<usize>,
+    /// A limit that was reached: no function can make that good by giving something else.
+    exceeded: Cell<Option<&'static str>>,
+    /// When the first regular expression was used.
+    started: Cell<Option<Instant>>,
     /// All that were made.
     dicts: RefCell<Vec<Dict<'e>>>,
 }
 
 /// How much one rendering may do: a step of the template counts as one, a function by the bytes that it reads and writes
-/// too. Some hundredths of a second.
+/// too. Many thousand times what a template does that says something to somebody.
 const MAX_WORK: usize = 1 << 19;
 /// How many bytes of a value count as one step.
 const BYTES_A_STEP: usize = 64;
+/// How long a rendering may search for regular expressions, from the first on.
+const MAX_SEARCH: Duration = Duration::from_secs(1);
 /// How long a text may grow.
 pub(super) const MAX_TEXT: usize = 8 << 20;
 
@@ -43,8 +52,23 @@ impl<'e> Context<'e> {
             without_dots,
             regexes,
             work: Cell::new(MAX_WORK),
+            exceeded: Cell::new(None),
+            started: Cell::new(None),
             dicts: RefCell::default(),
         }
+    }
+
+    /// The rendering has reached a limit: it fails, whatever comes after.
+    pub(super) fn exceed(&self, limit: &'static str) -> Failure {
+        self.exceeded.set(Some(limit));
+        Failure::new(limit)
+    }
+
+    /// Fails if a limit was reached, and somebody has made something else of the failure.
+    pub(super) fn check_limits(&self) -> Result<()> {
+        self.exceeded
+            .get()
+            .map_or(Ok(()), |limit| Err(Failure::new(limit)))
     }
 
     /// Takes note of work. Fails when there has been too much of it.
@@ -54,16 +78,35 @@ impl<'e> Context<'e> {
                 self.work.set(left);
                 Ok(())
             }
-            None => Err(Failure::new("the template takes too long")),
+            None => Err(self.exceed("the template takes too long")),
         }
     }
 
     /// Takes note of bytes that are read or written. Fails if that makes too long a text.
     pub(super) fn spend_bytes(&self, bytes: usize) -> Result<()> {
-        if bytes > MAX_TEXT {
-            return Err(Failure::new("the template's output is too long"));
-        }
+        self.check_length(bytes)?;
         self.spend(1 + bytes / BYTES_A_STEP)
+    }
+
+    /// Fails if a text is too long.
+    pub(super) fn check_length(&self, bytes: usize) -> Result<()> {
+        if bytes > MAX_TEXT {
+            return Err(self.exceed("the template's output is too long"));
+        }
+        Ok(())
+    }
+
+    /// Takes note of a search for a regular expression, of which the work cannot be told: some read far beyond what they
+    /// find, again and again. So their time is limited.
+    pub(super) fn spend_search(&self, bytes: usize) -> Result<()> {
+        self.spend(1 + bytes / BYTES_A_STEP)?;
+        let now = Instant::now();
+        let started = self.started.get().unwrap_or(now);
+        self.started.set(Some(started));
+        if now.duration_since(started) > MAX_SEARCH {
+            return Err(self.exceed("the template's regular expressions take too long"));
+        }
+        Ok(())
     }
 
     /// Takes note of a value that is read or written.
@@ -73,6 +116,7 @@ impl<'e> Context<'e> {
             Value::List(list) => self.spend(1 + list.values.len()),
             Value::Dict(dict) => self.spend(1 + dict.len()),
             Value::Strings(strings) => self.spend(1 + strings.len()),
+            Value::Version(version) => self.spend(1 + version.weight() / BYTES_A_STEP),
             _ => self.spend(1),
         }
     }

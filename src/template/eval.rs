@@ -42,6 +42,7 @@ pub(super) fn render(tree: &Tree, context: &Context<'_>) -> Result<Vec<u8>> {
         to: Vec::new(),
     };
     evaluator.nodes(&tree.root, &dot)?;
+    context.check_limits()?;
     Ok(evaluator.to)
 }
 
@@ -51,7 +52,7 @@ impl<'t, 'e> Evaluator<'t, 'e> {
     /// Fails if `inner` would be nested too deeply.
     fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth == MAX_DEPTH {
-            return Err(Failure::new("templates are nested too deeply"));
+            return Err(self.context.exceed("templates are nested too deeply"));
         }
         self.depth += 1;
         let done = inner(self);
@@ -72,14 +73,15 @@ impl<'t, 'e> Evaluator<'t, 'e> {
             self.context.spend(1)?;
             match node {
                 Node::Text(text) => {
-                    self.context.spend_bytes(self.to.len() + text.len())?;
+                    self.context.spend_bytes(text.len())?;
                     self.to.extend_from_slice(text.as_bytes());
+                    self.context.check_length(self.to.len())?;
                 }
                 Node::Action(pipeline) => {
                     let value = self.pipeline(pipeline, dot)?;
                     if pipeline.variables.is_empty() {
                         print::append_action(&value, self.context, &mut self.to)
-                            .and_then(|()| self.context.spend_bytes(self.to.len()))
+                            .and_then(|()| self.context.check_length(self.to.len()))
                             .map_err(|failure| failure.or_at(pipeline.at))?;
                     }
                 }
@@ -219,6 +221,7 @@ impl<'t, 'e> Evaluator<'t, 'e> {
         let variables = std::mem::replace(&mut self.variables, vec![("$", dot.clone())]);
         let done = self.deeper(|this| this.nodes(nodes, &dot));
         self.variables = variables;
+        // The parser lets no `break` out of a template.
         done.map(|_| ()).map_err(|failure| failure.or_at(at))
     }
 

@@ -12,24 +12,31 @@ pub(super) fn append(value: f64, format: char, precision: Option<usize>, to: &mu
         return;
     }
     let is_upper = format.is_ascii_uppercase();
+    // More digits than a number has are zeros; and Rust formats no more than 65,535.
+    let zeros = precision.unwrap_or(0).saturating_sub(MAX_DIGITS);
+    let precision = precision.map(|precision| precision.min(MAX_DIGITS));
     match format.to_ascii_lowercase() {
         'e' => {
             let text = match precision {
                 Some(precision) => format!("{value:.precision$e}"),
                 None => format!("{value:e}"),
             };
-            append_scientific(&text, is_upper, to);
+            let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            append_scientific(mantissa, zeros, exponent, is_upper, to);
         }
-        'x' => append_hexadecimal(value, precision, is_upper, to),
+        'x' => append_hexadecimal(value, precision, zeros, is_upper, to),
         'b' => {
             let (mantissa, exponent) = parts(value);
             let sign = if value.is_sign_negative() { "-" } else { "" };
             to.push_str(&format!("{sign}{mantissa}p{exponent:+}"));
         }
-        'f' => to.push_str(&match precision {
-            Some(precision) => format!("{value:.precision$}"),
-            None => format!("{value}"),
-        }),
+        'f' => {
+            to.push_str(&match precision {
+                Some(precision) => format!("{value:.precision$}"),
+                None => format!("{value}"),
+            });
+            push_zeros(zeros, to);
+        }
         _ => append_shorter(value, precision, is_upper, to),
     }
 }
@@ -45,7 +52,13 @@ fn parts(value: f64) -> (u64, i64) {
 }
 
 /// `0x1.8p+01`
-fn append_hexadecimal(value: f64, precision: Option<usize>, is_upper: bool, to: &mut String) {
+fn append_hexadecimal(
+    value: f64,
+    precision: Option<usize>,
+    zeros: usize,
+    is_upper: bool,
+    to: &mut String,
+) {
     let (mut mantissa, mut exponent) = parts(value);
     exponent += 52;
     if mantissa == 0 {
@@ -74,7 +87,11 @@ fn append_hexadecimal(value: f64, precision: Option<usize>, is_upper: bool, to: 
     let digits = format!("{:013x}", mantissa & ((1 << 52) - 1));
     let digits = match precision {
         None => digits.trim_end_matches('0').to_owned(),
-        Some(precision) => format!("{digits:0<precision$}")[..precision].to_owned(),
+        Some(precision) => {
+            let mut digits = format!("{digits:0<precision$}")[..precision].to_owned();
+            push_zeros(zeros, &mut digits);
+            digits
+        }
     };
     let point = if digits.is_empty() { "" } else { "." };
     let sign = if value.is_sign_negative() { "-" } else { "" };
@@ -112,7 +129,7 @@ fn append_shorter(value: f64, precision: Option<usize>, is_upper: bool, to: &mut
         }
     };
     if exponent < -4 || exponent >= limit {
-        append_scientific(&format!("{mantissa}e{exponent}"), is_upper, to);
+        append_scientific(mantissa, 0, &exponent.to_string(), is_upper, to);
         return;
     }
     let decimals = usize::try_from(digits - 1 - exponent).unwrap_or(0);
@@ -122,10 +139,16 @@ fn append_shorter(value: f64, precision: Option<usize>, is_upper: bool, to: &mut
     });
 }
 
-/// Rust's `1.5e7` as Go's `1.5e+07`.
-fn append_scientific(text: &str, is_upper: bool, to: &mut String) {
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+/// Rust's `1.5e7` as Go's `1.5e+07`, with some zeros more.
+fn append_scientific(
+    mantissa: &str,
+    zeros: usize,
+    exponent: &str,
+    is_upper: bool,
+    to: &mut String,
+) {
     to.push_str(mantissa);
+    push_zeros(zeros, to);
     to.push(if is_upper { 'E' } else { 'e' });
     let (sign, digits) = match exponent.strip_prefix('-') {
         Some(digits) => ('-', digits),
@@ -137,3 +160,10 @@ fn append_scientific(text: &str, is_upper: bool, to: &mut String) {
     }
     to.push_str(digits);
 }
+
+fn push_zeros(zeros: usize, to: &mut String) {
+    to.extend(std::iter::repeat_n('0', zeros));
+}
+
+/// A number of 64 bits is exact after 1,074 decimals.
+const MAX_DIGITS: usize = 1_100;

@@ -78,7 +78,7 @@ pub(super) enum Param {
 /// Arguments, of the types that the function declares.
 pub(super) struct Arguments<'e>(pub(super) Vec<Value<'e>>);
 
-/// What is wrong with a name, for who asks for it.
+/// All that can be called.
 const TABLES: [&[Function]; 19] = [
     builtin::FUNCTIONS,
     cases::FUNCTIONS,

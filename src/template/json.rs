@@ -9,6 +9,9 @@ use super::failure::{Failure, Result};
 use super::float;
 use super::value::{Element, Entries, IntType, MAX_DEPTH, TimeType, Value};
 
+/// Go goes deeper; what is deeper than this is not meant to be read.
+const TOO_DEEP: &str = "the JSON is nested too deeply";
+
 /// Writes values as JSON.
 struct Writer<'w, 'e> {
     context: &'w Context<'e>,
@@ -74,6 +77,7 @@ pub(super) fn indented(compact: &[u8], context: &Context<'_>) -> Result<Vec<u8>>
                 text.push(byte);
             }
         }
+        context.check_length(text.len())?;
     }
     context.spend_bytes(text.len())?;
     Ok(text)
@@ -89,9 +93,14 @@ fn break_line(depth: usize, text: &mut Vec<u8>) {
 /// Reads JSON. Numbers become `float64`, objects dicts.
 pub(super) fn parse<'e>(text: &[u8], context: &Context<'e>) -> Result<Value<'e>> {
     let text = without_lone_surrogates(&String::from_utf8_lossy(text));
-    let read: Read =
-        serde_json::from_str(&text).map_err(|error| Failure::new(format!("not JSON: {error}")))?;
-    read.into_value(context)
+    let read: Read = serde_json::from_str(&text).map_err(|error| {
+        // It says so in no other way.
+        if error.to_string().starts_with("recursion limit") {
+            return context.exceed(TOO_DEEP);
+        }
+        Failure::new(format!("not JSON: {error}"))
+    })?;
+    read.into_value(context, 0)
 }
 
 /// Go reads U+FFFD for an escaped half of a character whose other half is missing; others refuse it.
@@ -129,9 +138,9 @@ impl<'e> Writer<'_, 'e> {
     fn value(&mut self, value: &Value<'e>, depth: usize) -> Result<()> {
         self.context.spend(1)?;
         if depth > MAX_DEPTH {
-            return Err(Failure::new(
-                "a value is nested too deeply, or holds itself",
-            ));
+            return Err(self
+                .context
+                .exceed("a value is nested too deeply, or holds itself"));
         }
         match value {
             Value::Missing | Value::Nil | Value::Pointer(_, None) => self.null(),
@@ -147,7 +156,7 @@ impl<'e> Writer<'_, 'e> {
             Value::Text(text, _) => self.text(text)?,
             Value::List(list) if list.element == Element::Bytes => {
                 use base64::Engine as _;
-                let bytes = super::print::strval(value, self.context)?;
+                let bytes = super::print::text_of(value, self.context)?;
                 let text = base64::engine::general_purpose::STANDARD.encode(&*bytes);
                 self.text(text.as_bytes())?;
             }
@@ -221,8 +230,9 @@ impl<'e> Writer<'_, 'e> {
     }
 
     fn text(&mut self, text: &[u8]) -> Result<()> {
-        self.context.spend_bytes(self.to.len() + text.len())?;
-        go_json::append_text(text, self.html, self.to).map_err(failed)
+        self.context.spend_bytes(text.len())?;
+        go_json::append_text(text, self.html, self.to).map_err(failed)?;
+        self.context.check_length(self.to.len())
     }
 
     fn float(&mut self, value: f64) -> Result<()> {
@@ -253,21 +263,29 @@ fn failed(error: serde_json::Error) -> Failure {
 // === impl Read ===
 
 impl Read {
-    fn into_value<'e>(self, context: &Context<'e>) -> Result<Value<'e>> {
+    fn into_value<'e>(self, context: &Context<'e>, depth: usize) -> Result<Value<'e>> {
         context.spend(1)?;
+        if depth == MAX_DEPTH {
+            return Err(context.exceed(TOO_DEEP));
+        }
         Ok(match self {
             Self::Nil => Value::Nil,
             Self::Bool(value) => Value::Bool(value),
             Self::Number(value) => Value::Float(value),
             Self::Text(text) => Value::text(text),
             Self::List(values) => {
-                let values = values.into_iter().map(|value| value.into_value(context));
+                let values = values
+                    .into_iter()
+                    .map(|value| value.into_value(context, depth + 1));
                 Value::list(values.collect::<Result<_>>()?)?
             }
             Self::Dict(entries) => {
                 let mut dict = Entries::new();
                 for (key, value) in entries {
-                    dict.insert(key.into_bytes(), value.into_value(context)?);
+                    dict.insert(
+                        key.into_bytes().into(),
+                        value.into_value(context, depth + 1)?,
+                    );
                 }
                 context.dict(dict)
             }

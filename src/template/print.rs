@@ -4,10 +4,10 @@ use super::context::Context;
 use super::failure::{Failure, Result};
 use super::object::Object;
 use super::time::{DAYS, MONTHS, append_duration};
-use super::value::{Element, IntType, MAX_DEPTH, Pointee, Text, TextType, Value};
+use super::value::{Element, IntType, List, MAX_DEPTH, Pointee, Text, Value};
 
 pub(super) use self::format::sprintf;
-pub(super) use self::quote::is_printable;
+pub(super) use self::quote::string as quoted;
 use self::verb::Flags;
 
 mod format;
@@ -111,9 +111,9 @@ impl<'p, 'e> Printer<'p, 'e> {
     fn value(&mut self, value: &Value<'e>, verb: char, depth: usize) -> Result<()> {
         self.context.spend(1)?;
         if depth > MAX_DEPTH {
-            return Err(Failure::new(
-                "a value is nested too deeply, or holds itself",
-            ));
+            return Err(self
+                .context
+                .exceed("a value is nested too deeply, or holds itself"));
         }
         if !self.flags.sharp_v
             && !self.is_wrong
@@ -141,20 +141,10 @@ impl<'p, 'e> Printer<'p, 'e> {
                 'v' | 's' | 'x' | 'X' | 'q' => self.text(text, verb),
                 _ => self.wrong(value, verb),
             },
-            Value::List(list) if list.element == Element::Bytes => {
-                let bytes: Vec<u8> = list
-                    .values
-                    .iter()
-                    .map(|value| match value {
-                        Value::Int(byte, _) => u8::try_from(*byte).unwrap_or(0),
-                        _ => 0,
-                    })
-                    .collect();
-                match verb {
-                    's' | 'x' | 'X' | 'q' => self.text(&bytes, verb),
-                    _ => self.items(value, &list.values, verb, depth),
-                }
-            }
+            Value::List(list) if list.element == Element::Bytes => match verb {
+                's' | 'x' | 'X' | 'q' => self.text(&bytes_of(list), verb),
+                _ => self.items(value, &list.values, verb, depth),
+            },
             Value::List(list) if list.is_nil && self.flags.sharp_v => {
                 self.write(value.type_name().as_bytes());
                 self.write(b"(nil)");
@@ -340,17 +330,22 @@ fn stringer<'e>(value: &Value<'e>, context: &Context<'e>) -> Result<Option<Vec<u
     Ok(Some(text.into_bytes()))
 }
 
-/// What a value says of itself, else a string as it is, else what `%v` prints: sprig's idea of a text.
-pub(super) fn strval<'e>(value: &Value<'e>, context: &Context<'e>) -> Result<Text<'e>> {
+/// A text of any value, as sprig has it: a string and bytes as they are, of anything else what `%v` prints.
+pub(super) fn text_of<'e>(value: &Value<'e>, context: &Context<'e>) -> Result<Text<'e>> {
     match value {
-        Value::Text(text, TextType::String) => Ok(text.clone()),
-        Value::List(list) if list.element == Element::Bytes => {
-            let bytes = list.values.iter().map(|value| match value {
-                Value::Int(byte, _) => u8::try_from(*byte).unwrap_or(0),
-                _ => 0,
-            });
-            Ok(bytes.collect::<Vec<u8>>().into())
-        }
+        Value::Text(text, _) => Ok(text.clone()),
+        Value::List(list) if list.element == Element::Bytes => Ok(bytes_of(list).into()),
+        // Unlike printing, this does not recover from a panic of Go's.
+        Value::Pointer(Pointee::ApiTime, None) => Err(Failure::new("there is no time")),
         value => Ok(to_text(value, context)?.into()),
     }
+}
+
+/// What a list of bytes holds.
+fn bytes_of(list: &List<'_>) -> Vec<u8> {
+    let bytes = list.values.iter().map(|value| match value {
+        Value::Int(byte, _) => u8::try_from(*byte & 0xff).unwrap_or(0),
+        _ => 0,
+    });
+    bytes.collect()
 }

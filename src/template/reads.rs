@@ -15,8 +15,10 @@ struct Reader<'t> {
     tree: &'t Tree,
     /// The innermost last.
     variables: Vec<(&'t str, Is)>,
-    /// Templates that are being read.
-    within: Vec<&'t str>,
+    /// Templates that were read, or are waiting to be, by what their dot is.
+    known: Vec<(&'t str, Is)>,
+    /// Those that are waiting.
+    waiting: Vec<(&'t [Node], Is)>,
     reads: bool,
 }
 
@@ -28,10 +30,16 @@ pub(super) fn reads_object(tree: &Tree) -> bool {
     let mut reader = Reader {
         tree,
         variables: vec![("$", Is::Event)],
-        within: Vec::new(),
+        known: Vec::new(),
+        waiting: Vec::new(),
         reads: false,
     };
     reader.nodes(&tree.root, Is::Event);
+    // One after the other, and each once: they may call each other in circles.
+    while let Some((nodes, dot)) = reader.waiting.pop() {
+        reader.variables = vec![("$", dot)];
+        reader.nodes(nodes, dot);
+    }
     reader.reads
 }
 
@@ -73,17 +81,12 @@ impl<'t> Reader<'t> {
     }
 
     fn template(&mut self, name: &'t str, dot: Is) {
-        if self.within.contains(&name) {
-            // Again with another dot, perhaps.
-            self.uses(dot);
+        if self.known.contains(&(name, dot)) {
             return;
         }
+        self.known.push((name, dot));
         if let Some(nodes) = self.tree.defined.get(name) {
-            self.within.push(name);
-            let variables = std::mem::replace(&mut self.variables, vec![("$", dot)]);
-            self.nodes(nodes, dot);
-            self.variables = variables;
-            self.within.pop();
+            self.waiting.push((nodes, dot));
         }
     }
 

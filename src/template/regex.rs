@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use regex::bytes::{Captures, Regex};
 
+use super::context::Context;
 use super::failure::{Failure, Result};
 use super::runes::{first_rune, is_digit, is_letter, push, runes};
 use crate::route::pattern;
@@ -32,13 +33,15 @@ pub(super) struct Haystack<'t> {
 pub(super) struct Match(pub(super) Vec<Option<(usize, usize)>>);
 
 /// How many expressions are kept. They may come from events.
-const MAX_KEPT: usize = 64;
+const MAX_KEPT: usize = 32;
+/// What compiling one costs, whatever it is.
+const COMPILING: usize = 8_000;
 
 // === impl Regexes ===
 
 impl Regexes {
     /// Compiles an expression in Go's syntax, or finds it.
-    pub(super) fn get(&self, pattern: &[u8]) -> Result<Arc<Regex>> {
+    pub(super) fn get(&self, pattern: &[u8], context: &Context<'_>) -> Result<Arc<Regex>> {
         let find = |compiled: &Kept| {
             let found = compiled.iter().find(|(other, _)| **other == *pattern);
             found.map(|(_, regex)| Arc::clone(regex))
@@ -47,6 +50,7 @@ impl Regexes {
         if let Some(regex) = find(&lock()) {
             return Ok(regex);
         }
+        context.spend(COMPILING)?;
         let source = str::from_utf8(pattern)
             .map_err(|_| Failure::new("the regular expression is no UTF-8"))?;
         let regex = pattern::capturing(source)
@@ -103,16 +107,22 @@ impl<'t> Haystack<'t> {
         self.places.get(seen_at).copied().unwrap_or(seen_at)
     }
 
-    /// The first match from `start` on; what is before counts as before it.
-    pub(super) fn find_at(&self, regex: &Regex, start: usize) -> Option<Match> {
+    /// The first match from `start` on; what is before counts as before it. Its groups are told only if they are wanted:
+    /// it takes longer.
+    pub(super) fn find_at(&self, regex: &Regex, start: usize, groups: bool) -> Option<Match> {
         let mut start = self.seen_at(start);
         while start <= self.seen.len() {
-            let captures = regex.captures_at(&self.seen, start)?;
-            let at = captures.get(0)?.start();
+            let found = if groups {
+                Match::of(&regex.captures_at(&self.seen, start)?)
+            } else {
+                let whole = regex.find_at(&self.seen, start)?;
+                Match(vec![Some((whole.start(), whole.end()))])
+            };
+            let (at, _) = found.whole();
             // Rust finds `\B` inside of characters too.
             let is_inside = |byte: &u8| *byte & 0b1100_0000 == 0b1000_0000;
             if !self.seen.get(at).is_some_and(is_inside) {
-                return Some(self.found(&captures));
+                return Some(found.in_text(|at| self.place(at)));
             }
             let inside = self.seen[at..].iter().take_while(|byte| is_inside(byte));
             start = at + inside.count();
@@ -120,20 +130,20 @@ impl<'t> Haystack<'t> {
         None
     }
 
-    fn found(&self, captures: &Captures<'_>) -> Match {
-        let groups = captures
-            .iter()
-            .map(|group| group.map(|group| (self.place(group.start()), self.place(group.end()))));
-        Match(groups.collect())
-    }
-
     /// Up to `limit` matches, as Go finds them: an empty one right behind another does not count.
-    pub(super) fn find_all(&self, regex: &Regex, limit: usize) -> Vec<(usize, usize)> {
+    pub(super) fn find_all(
+        &self,
+        regex: &Regex,
+        limit: usize,
+        context: &Context<'_>,
+    ) -> Result<Vec<(usize, usize)>> {
         let (mut found, mut at, mut last_end) = (Vec::new(), 0, None);
         while found.len() < limit && at <= self.text.len() {
-            let Some((start, end)) = self.find_at(regex, at).map(|found| found.whole()) else {
+            let next = self.find_at(regex, at, false);
+            let Some((start, end)) = next.map(|found| found.whole()) else {
                 break;
             };
+            context.spend_search(end - at)?;
             let mut counts = true;
             if end == at {
                 counts = last_end != Some(start);
@@ -146,22 +156,26 @@ impl<'t> Haystack<'t> {
                 found.push((start, end));
             }
         }
-        found
+        Ok(found)
     }
 
     /// The text with other text for each match. An empty match right behind another is left alone.
     pub(super) fn replace_all(
         &self,
         regex: &Regex,
+        context: &Context<'_>,
+        groups: bool,
         mut append: impl FnMut(&Match, &mut Vec<u8>) -> Result<()>,
     ) -> Result<Vec<u8>> {
         let (mut replaced, mut at, mut last_end) = (Vec::new(), 0, 0);
         while at <= self.text.len() {
-            let Some(found) = self.find_at(regex, at) else {
+            let Some(found) = self.find_at(regex, at, groups) else {
                 break;
             };
             let (start, end) = found.whole();
+            context.spend_search(end.saturating_sub(at))?;
             replaced.extend_from_slice(self.text.get(last_end..start).unwrap_or_default());
+            context.check_length(replaced.len())?;
             if end > last_end || start == 0 {
                 append(&found, &mut replaced)?;
             }
@@ -177,15 +191,42 @@ impl<'t> Haystack<'t> {
 // === impl Match ===
 
 impl Match {
+    fn of(captures: &Captures<'_>) -> Self {
+        let groups = captures.iter();
+        Self(
+            groups
+                .map(|group| group.map(|group| (group.start(), group.end())))
+                .collect(),
+        )
+    }
+
+    /// With places of the text for those of what is seen.
+    fn in_text(self, place: impl Fn(usize) -> usize) -> Self {
+        let groups = self.0.into_iter();
+        Self(
+            groups
+                .map(|group| group.map(|(start, end)| (place(start), place(end))))
+                .collect(),
+        )
+    }
+
     pub(super) fn whole(&self) -> (usize, usize) {
         self.0.first().copied().flatten().unwrap_or_default()
     }
 
     /// Appends `template` with what the groups captured for `$1` and `${name}`.
-    pub(super) fn expand(&self, template: &[u8], text: &[u8], regex: &Regex, to: &mut Vec<u8>) {
+    pub(super) fn expand(
+        &self,
+        template: &[u8],
+        text: &[u8],
+        regex: &Regex,
+        context: &Context<'_>,
+        to: &mut Vec<u8>,
+    ) -> Result<()> {
         let mut rest = template;
         while let Some(at) = memchr::memchr(b'$', rest) {
             to.extend_from_slice(&rest[..at]);
+            context.check_length(to.len())?;
             rest = &rest[at + 1..];
             if let Some(after) = rest.strip_prefix(b"$") {
                 to.push(b'$');
@@ -198,10 +239,12 @@ impl Match {
             };
             rest = after;
             if let Some((start, end)) = self.group(name, regex) {
+                context.spend_bytes(end - start)?;
                 to.extend_from_slice(&text[start..end]);
             }
         }
         to.extend_from_slice(rest);
+        context.check_length(to.len())
     }
 
     /// What a group captured: one with a number, or the first with a name that captured anything.
@@ -242,27 +285,35 @@ fn reference(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::OnceCell;
+
     use super::*;
+    use crate::event::Event;
+
+    /// Does something in a rendering.
+    fn rendering<T>(work: impl FnOnce(&Context<'_>) -> Result<T>) -> T {
+        let (event, cell, regexes) = (Event::default(), OnceCell::new(), Regexes::default());
+        work(&Context::new(&event, &cell, &regexes)).unwrap_or_else(|failure| panic!("{failure:?}"))
+    }
 
     fn replaced(pattern: &str, text: &[u8], with: &str) -> String {
-        let regex = Regexes::default()
-            .get(pattern.as_bytes())
-            .expect("a pattern");
-        let replaced = Haystack::new(text).replace_all(&regex, |found, to| {
-            found.expand(with.as_bytes(), text, &regex, to);
-            Ok(())
+        let replaced = rendering(|context| {
+            let regex = context.regexes.get(pattern.as_bytes(), context)?;
+            Haystack::new(text).replace_all(&regex, context, true, |found, to| {
+                found.expand(with.as_bytes(), text, &regex, context, to)
+            })
         });
-        String::from_utf8_lossy(&replaced.expect("no failure")).into_owned()
+        String::from_utf8_lossy(&replaced).into_owned()
     }
 
     fn found(pattern: &str, text: &[u8], limit: usize) -> Vec<String> {
-        let regex = Regexes::default()
-            .get(pattern.as_bytes())
-            .expect("a pattern");
-        Haystack::new(text)
-            .find_all(&regex, limit)
-            .into_iter()
-            .map(|(start, end)| String::from_utf8_lossy(&text[start..end]).into_owned())
+        let found = rendering(|context| {
+            let regex = context.regexes.get(pattern.as_bytes(), context)?;
+            Haystack::new(text).find_all(&regex, limit, context)
+        });
+        let texts = found.into_iter().map(|(start, end)| &text[start..end]);
+        texts
+            .map(|text| String::from_utf8_lossy(text).into_owned())
             .collect()
     }
 
@@ -304,17 +355,16 @@ mod tests {
     #[test]
     fn expressions_are_kept_up_to_a_limit() {
         let regexes = Regexes::default();
-        let first = regexes.get(b"a").expect("a pattern");
-        assert!(Arc::ptr_eq(&first, &regexes.get(b"a").expect("a pattern")));
+        let get = |pattern: &[u8]| rendering(|context| Ok(regexes.get(pattern, context).ok()));
+        let first = get(b"a").expect("a pattern");
+        assert!(Arc::ptr_eq(&first, &get(b"a").expect("a pattern")));
         for number in 0..2 * MAX_KEPT {
-            regexes
-                .get(number.to_string().as_bytes())
-                .expect("a pattern");
+            get(number.to_string().as_bytes()).expect("a pattern");
         }
         let kept = regexes.compiled.lock().expect("no panic").len();
         assert_eq!(kept, MAX_KEPT);
         for wrong in [&b"("[..], b"\xff", b"(?x)a"] {
-            assert!(regexes.get(wrong).is_err());
+            assert!(get(wrong).is_none());
         }
     }
 }

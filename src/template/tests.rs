@@ -169,6 +169,20 @@ fn whether_a_template_reads_the_object_is_told_without_an_event() {
 }
 
 #[test]
+fn a_variable_of_the_environment_brings_no_actions() {
+    let mut text = located("Bearer pa{{ s3cret }}");
+    text.written = Some("Bearer ${TOKEN}".to_owned());
+    let problem = Template::parse(&text).unwrap_err().to_string();
+    assert!(
+        problem.contains("holds `{{`") && !problem.contains("s3cret"),
+        "{problem}"
+    );
+    text.written = Some("{{ .Reason }} ${X}".to_owned());
+    text.value = "{{ .Reason }} x".to_owned();
+    assert!(Template::parse(&text).is_ok());
+}
+
+#[test]
 fn an_error_has_a_place() {
     let problem = Template::parse(&located("ok {{ .Reason | nofunc }}")).unwrap_err();
     assert_eq!(

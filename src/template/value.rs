@@ -111,13 +111,16 @@ pub(super) enum Element {
 pub(super) struct Dict<'e>(Rc<RefCell<Entries<'e>>>);
 
 /// What is in a dict.
-pub(super) type Entries<'e> = BTreeMap<Vec<u8>, Value<'e>>;
+pub(super) type Entries<'e> = BTreeMap<Rc<[u8]>, Value<'e>>;
+
+/// Texts by texts.
+pub(super) type Pairs = BTreeMap<Rc<[u8]>, Rc<[u8]>>;
 
 /// Labels and annotations, or what was split.
 #[derive(Clone)]
 pub(super) enum Strings<'e> {
     Borrowed(&'e BTreeMap<String, String>),
-    Owned(Rc<BTreeMap<Vec<u8>, Vec<u8>>>),
+    Owned(Rc<Pairs>),
 }
 
 /// How deep lists may be nested, and how deep anything is followed.
@@ -362,6 +365,12 @@ impl From<String> for Text<'_> {
     }
 }
 
+impl From<Rc<[u8]>> for Text<'_> {
+    fn from(text: Rc<[u8]>) -> Self {
+        Self::Owned(text)
+    }
+}
+
 impl From<Vec<u8>> for Text<'_> {
     fn from(text: Vec<u8>) -> Self {
         Self::Owned(text.into())
@@ -396,9 +405,9 @@ impl<'e> Dict<'e> {
         self.with(Clone::clone)
     }
 
-    pub(super) fn set(&self, key: Vec<u8>, value: Value<'e>) {
+    pub(super) fn set(&self, key: impl Into<Rc<[u8]>>, value: Value<'e>) {
         // What was there is dropped when nobody has the map in hand.
-        let _before = self.0.borrow_mut().insert(key, value);
+        let _before = self.0.borrow_mut().insert(key.into(), value);
     }
 
     pub(super) fn remove(&self, key: &[u8]) {

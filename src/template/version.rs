@@ -181,6 +181,11 @@ impl Version {
         })
     }
 
+    /// How many bytes it holds.
+    pub(super) fn weight(&self) -> usize {
+        self.original.len() + self.prerelease.len() + self.metadata.len()
+    }
+
     /// Written out in full, without a `v`.
     pub(super) fn append_text(&self, to: &mut String) {
         to.push_str(&format!("{}.{}.{}", self.major, self.minor, self.patch));

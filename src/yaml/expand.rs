@@ -25,9 +25,7 @@ pub fn expand<'a>(
                 return Ok(Cow::Owned(expanded));
             }
             (Some(at), Some(start)) if start < at => {
-                let end = rest[start..]
-                    .find("}}")
-                    .map_or(rest.len(), |end| start + end + 2);
+                let end = start + action_length(&rest[start..]);
                 expanded.push_str(&rest[..end]);
                 rest = &rest[end..];
             }
@@ -37,6 +35,31 @@ pub fn expand<'a>(
             }
         }
     }
+}
+
+/// The length of the action of a template that `text` begins with. `}}` in a string of it does not end it.
+fn action_length(text: &str) -> usize {
+    let inside = text[2..].trim_start_matches(['-', ' ']);
+    // Nothing in a comment is a string.
+    if inside.starts_with("/*")
+        && let Some(end) = text.find("*/")
+    {
+        return text[end..].find("}}").map_or(text.len(), |at| end + at + 2);
+    }
+    let mut quote = None;
+    let mut bytes = text.bytes().enumerate().skip(2);
+    while let Some((at, byte)) = bytes.next() {
+        match (quote, byte) {
+            (None, b'}') if text[at..].starts_with("}}") => return at + 2,
+            (None, b'"' | b'`' | b'\'') => quote = Some(byte),
+            (Some(b'"' | b'\''), b'\\') => {
+                bytes.next();
+            }
+            (Some(open), byte) if open == byte => quote = None,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// Reads what follows a `$`, and returns what follows that.
@@ -125,6 +148,14 @@ mod tests {
             ("{{ $v := .Message }}$FOO", "{{ $v := .Message }}a: #b\n"),
             ("{{ ${FOO} }} ${FOO}", "{{ ${FOO} }} a: #b\n"),
             ("${FOO} {{ $x", "a: #b\n {{ $x"),
+            (
+                "{{ \"}} ${NONE} \\\"\" }}${EMPTY}",
+                "{{ \"}} ${NONE} \\\"\" }}",
+            ),
+            (
+                "{{ `}}` }}${EMPTY} {{/* it's */}}${EMPTY}",
+                "{{ `}}` }} {{/* it's */}}",
+            ),
         ] {
             assert_eq!(expand(text, &env).unwrap(), expanded, "{text}");
         }

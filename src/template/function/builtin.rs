@@ -72,7 +72,7 @@ fn to_pretty_json<'e>(context: &Context<'e>, args: &Arguments<'e>) -> Result<Vec
     json::indented(&to_json(context, args, true)?, context)
 }
 
-/// sprig gives nothing for what cannot be written. That it takes too long is another matter, and comes up again.
+/// sprig gives nothing for what cannot be written. A limit that was reached fails the rendering all the same.
 fn or_empty<'e>(text: Result<Vec<u8>>) -> Result<Value<'e>> {
     Ok(Value::text(text.unwrap_or_default()))
 }
@@ -95,7 +95,7 @@ fn len<'e>(_: &Context<'e>, args: Arguments<'e>) -> Result<Value<'e>> {
 /// `index x 1 "a"` is `x[1]["a"]`.
 fn index<'e>(context: &Context<'e>, mut args: Arguments<'e>) -> Result<Value<'e>> {
     let mut item = args.take(0);
-    if item.is_nil() && matches!(item, Value::Missing | Value::Nil) {
+    if matches!(item, Value::Missing | Value::Nil) {
         return Err(Failure::new("index of nothing"));
     }
     for index in args.from(1) {

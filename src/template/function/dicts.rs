@@ -8,10 +8,10 @@
 use std::rc::Rc;
 
 use super::merge::{Merged, Overlap, merge};
-use super::strings::text_of;
 use super::{Arguments, Function, Param, fixed, variadic};
 use crate::template::context::Context;
 use crate::template::failure::{Failure, Result};
+use crate::template::print::text_of;
 use crate::template::value::{Dict, Entries, MAX_DEPTH, TextType, Value};
 use crate::template::version::Version;
 
@@ -56,7 +56,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let mut entries = Entries::new();
         for at in 1..a.0.len() {
             if let Some(value) = a.dict(0).and_then(|dict| dict.get(a.text(at))) {
-                entries.insert(a.text(at).to_vec(), value);
+                entries.insert(a.text(at).into(), value);
             }
         }
         Ok(context.dict(entries))
@@ -94,7 +94,7 @@ fn dict<'e>(context: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
             [key] => (key, Value::text("")),
             _ => continue,
         };
-        entries.insert(text_of(key, context)?.to_vec(), value);
+        entries.insert((*text_of(key, context)?).into(), value);
     }
     Ok(context.dict(entries))
 }

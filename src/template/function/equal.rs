@@ -107,14 +107,14 @@ pub(super) fn is_same(left: &Dict<'_>, right: &Dict<'_>) -> bool {
 }
 
 fn equal_strings(left: &Strings<'_>, right: &Strings<'_>, context: &Context<'_>) -> Result<bool> {
-    context.spend(left.len())?;
-    let pairs = |strings: &Strings<'_>| -> Vec<(Vec<u8>, Vec<u8>)> {
-        let entries = strings.entries().into_iter();
-        entries
-            .map(|(key, value)| (key.to_vec(), value.to_vec()))
-            .collect()
-    };
-    Ok(left.is_nil() == right.is_nil() && pairs(left) == pairs(right))
+    let (left_entries, right_entries) = (left.entries(), right.entries());
+    for (key, value) in &left_entries {
+        context.spend_bytes(key.len() + value.len())?;
+    }
+    let mut pairs = left_entries.iter().zip(&right_entries);
+    Ok(left.is_nil() == right.is_nil()
+        && left_entries.len() == right_entries.len()
+        && pairs.all(|(left, right)| *left.0 == *right.0 && *left.1 == *right.1))
 }
 
 /// The same instant in the same zone.

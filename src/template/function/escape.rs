@@ -3,6 +3,7 @@
 use super::super::context::Context;
 use super::super::failure::Result;
 use super::super::print;
+use super::super::runes::is_printable;
 use super::super::value::{Text, TextType, Value};
 use super::Param::Any;
 use super::{Arguments, Function, variadic};
@@ -26,7 +27,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             '"' => to.push_str("\\\""),
             '<' | '>' | '&' | '=' => to.push_str(&format!("\\u{:04X}", u32::from(c))),
             c if c < ' ' => to.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c if c.is_ascii() || print::is_printable(c) => to.push(c),
+            c if c.is_ascii() || is_printable(c) => to.push(c),
             c => to.push_str(&format!("\\u{:04X}", u32::from(c))),
         })
     }),

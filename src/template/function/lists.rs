@@ -128,13 +128,20 @@ fn concat<'e>(context: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
 }
 
 fn first<'e>(_: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
-    let value = list(a.any(0))?.values.first();
-    Ok(value.cloned().unwrap_or(Value::Nil))
+    Ok(copied(list(a.any(0))?.values.first()))
 }
 
 fn last<'e>(_: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
-    let value = list(a.any(0))?.values.last();
-    Ok(value.cloned().unwrap_or(Value::Nil))
+    Ok(copied(list(a.any(0))?.values.last()))
+}
+
+/// What a function gives out of a list is a copy.
+fn copied<'e>(value: Option<&Value<'e>>) -> Value<'e> {
+    match value {
+        Some(Value::Object(object)) => Value::Object(object.passed()),
+        Some(value) => value.clone(),
+        None => Value::Nil,
+    }
 }
 
 fn rest<'e>(_: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {

@@ -1,13 +1,12 @@
 //! Merging maps as sprig does (mergo 0.3.13), with what it does where one map has a map and the other has not.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::defaults::is_empty;
 use super::equal::is_same;
 use crate::template::context::Context;
 use crate::template::failure::{Failure, Result};
-use crate::template::value::{Dict, Entries, MAX_DEPTH, Strings, Value};
+use crate::template::value::{Dict, Entries, MAX_DEPTH, Pairs, Strings, Value};
 
 /// What happens to what both maps have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +118,7 @@ fn merge_below<'e>(
             return Ok(Below::Instead(merged_strings(before, value, overlap)));
         }
         (Value::Strings(before), Value::Dict(value)) => {
-            let would_set = |(key, value): (&Vec<u8>, &Value<'e>)| {
+            let would_set = |(key, value): (&Rc<[u8]>, &Value<'e>)| {
                 let is_nil = matches!(value, Value::Nil | Value::Missing);
                 let is_set = before.get(key).is_some_and(|text| !text.is_empty());
                 overlap == Overlap::Overwrite || !is_nil && !is_set
@@ -147,14 +146,14 @@ fn merge_below<'e>(
 }
 
 fn merged_strings<'e>(before: &Strings<'_>, value: &Strings<'_>, overlap: Overlap) -> Value<'e> {
-    let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    let mut merged = Pairs::new();
     for (key, text) in before.entries() {
-        merged.insert(key.to_vec(), text.to_vec());
+        merged.insert((*key).into(), (*text).into());
     }
     for (key, text) in value.entries() {
         let is_set = merged.get(&*key).is_some_and(|text| !text.is_empty());
         if overlap == Overlap::Overwrite || !is_set {
-            merged.insert(key.to_vec(), text.to_vec());
+            merged.insert((*key).into(), (*text).into());
         }
     }
     Value::Strings(Strings::Owned(Rc::new(merged)))

@@ -51,14 +51,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn is_match<'e>(context: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
-    let regex = context.regexes.get(a.text(0))?;
+    let regex = context.regexes.get(a.text(0), context)?;
     Ok(Value::Bool(Haystack::new(a.text(1)).is_match(&regex)))
 }
 
 fn find<'e>(context: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
-    let regex = context.regexes.get(a.text(0))?;
+    let regex = context.regexes.get(a.text(0), context)?;
     let text = a.text(1);
-    let found = Haystack::new(text).find_at(&regex, 0);
+    let found = Haystack::new(text).find_at(&regex, 0, false);
     let (start, end) = found.map(|found| found.whole()).unwrap_or_default();
     Ok(Value::text(text[start..end].to_vec()))
 }
@@ -69,11 +69,9 @@ fn matches<'e>(
     a: &Arguments<'e>,
     limit: i64,
 ) -> Result<Vec<(usize, usize)>> {
-    let regex = context.regexes.get(a.text(0))?;
+    let regex = context.regexes.get(a.text(0), context)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let found = Haystack::new(a.text(1)).find_all(&regex, limit);
-    context.spend(found.len())?;
-    Ok(found)
+    Haystack::new(a.text(1)).find_all(&regex, limit, context)
 }
 
 fn find_all<'e>(context: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
@@ -89,24 +87,23 @@ fn find_all<'e>(context: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
 }
 
 fn replaced<'e>(context: &Context<'e>, a: &Arguments<'e>, literally: bool) -> Result<Value<'e>> {
-    let regex = context.regexes.get(a.text(0))?;
+    let regex = context.regexes.get(a.text(0), context)?;
     let (text, with) = (a.text(1), a.text(2));
-    let replaced = Haystack::new(text).replace_all(&regex, |found, to| {
-        let before = to.len();
+    let replaced = Haystack::new(text).replace_all(&regex, context, !literally, |found, to| {
+        context.spend_bytes(with.len())?;
         if literally {
             to.extend_from_slice(with);
-        } else {
-            found.expand(with, text, &regex, to);
+            return Ok(());
         }
-        context.spend_bytes(to.len() - before)
-    })?;
-    Ok(Value::text(replaced))
+        found.expand(with, text, &regex, context, to)
+    });
+    replaced.map(Value::text)
 }
 
 fn split<'e>(context: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
     let (pattern, text, limit) = (a.text(0), a.text(1), a.int(2));
     if limit == 0 {
-        context.regexes.get(pattern)?;
+        context.regexes.get(pattern, context)?;
         return Ok(Value::nil_list(Element::String));
     }
     let found = matches(context, &a, limit)?;

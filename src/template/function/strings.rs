@@ -8,11 +8,13 @@
 
 use memchr::memmem;
 
+use std::collections::BTreeSet;
+
 use super::{Arguments, Function, Param, fixed};
 use crate::template::context::Context;
 use crate::template::failure::{Failure, Result};
-use crate::template::runes::{first_rune, last_rune, push, runes};
-use crate::template::value::{Text, Value};
+use crate::template::runes::{first_rune, last_rune, runes};
+use crate::template::value::Value;
 
 const T: Param = Param::Text;
 const I: Param = Param::Int;
@@ -182,7 +184,7 @@ fn substr<'e>(_: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
 }
 
 fn trim_all<'e>(_: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
-    let set: Vec<char> = runes(a.text(0)).map(|(c, _)| c).collect();
+    let set: BTreeSet<char> = runes(a.text(0)).map(|(c, _)| c).collect();
     Ok(bytes(trimmed(a.text(1), |c| set.contains(&c))))
 }
 
@@ -214,56 +216,6 @@ fn truncated<'e>(count: i64, text: &[u8]) -> Value<'e> {
         text
     };
     bytes(kept)
-}
-
-/// What sprig takes a value for where it wants a string.
-pub(super) fn text_of<'e>(value: &Value<'e>, context: &Context<'e>) -> Result<Text<'e>> {
-    use crate::template::value::{Element, IntType, Pointee};
-
-    match value {
-        Value::Text(text, _) => Ok(text.clone()),
-        Value::List(list) if list.element == Element::Bytes => {
-            let bytes = list.values.iter().map(|value| match value {
-                Value::Int(byte, IntType::Uint8) => u8::try_from(*byte & 0xff).unwrap_or(0),
-                _ => 0,
-            });
-            Ok(bytes.collect::<Vec<u8>>().into())
-        }
-        // Unlike printing, this does not recover from a panic of Go's.
-        Value::Pointer(Pointee::ApiTime, None) => Err(Failure::new("there is no time")),
-        value => Ok(super::super::print::to_text(value, context)?.into()),
-    }
-}
-
-/// Appends a text as `%q` prints it.
-pub(super) fn append_quoted(text: &[u8], to: &mut Vec<u8>) {
-    use crate::template::runes::{REPLACEMENT, is_printable};
-
-    to.push(b'"');
-    for (c, bytes) in runes(text) {
-        match c {
-            REPLACEMENT if bytes.len() == 1 => {
-                to.extend_from_slice(format!("\\x{:02x}", bytes[0]).as_bytes());
-            }
-            '"' | '\\' => to.extend_from_slice(&[b'\\', bytes[0]]),
-            '\x07' => to.extend_from_slice(b"\\a"),
-            '\x08' => to.extend_from_slice(b"\\b"),
-            '\x0c' => to.extend_from_slice(b"\\f"),
-            '\n' => to.extend_from_slice(b"\\n"),
-            '\r' => to.extend_from_slice(b"\\r"),
-            '\t' => to.extend_from_slice(b"\\t"),
-            '\x0b' => to.extend_from_slice(b"\\v"),
-            c if is_printable(c) => push(c, to),
-            '\0'..' ' | '\x7f' => {
-                to.extend_from_slice(format!("\\x{:02x}", u32::from(c)).as_bytes());
-            }
-            '\u{80}'..='\u{ffff}' => {
-                to.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
-            }
-            c => to.extend_from_slice(format!("\\U{:08x}", u32::from(c)).as_bytes()),
-        }
-    }
-    to.push(b'"');
 }
 
 #[cfg(test)]
@@ -301,25 +253,6 @@ mod tests {
         assert_eq!(shown(&truncated(-3, b"abc")), "abc");
         assert_eq!(shown(&truncated(i64::MIN, b"abc")), "abc");
         assert_eq!(shown(&truncated(0, b"abc")), "");
-    }
-
-    #[test]
-    fn quoting_escapes_what_cannot_be_printed() {
-        let mut quoted = Vec::new();
-        append_quoted(
-            "a\"\\\n\0\x7fé\u{a0}\u{200b}\u{e0001}\u{fffd}"
-                .as_bytes()
-                .iter()
-                .copied()
-                .chain([0xff])
-                .collect::<Vec<u8>>()
-                .as_slice(),
-            &mut quoted,
-        );
-        assert_eq!(
-            String::from_utf8(quoted).expect("text"),
-            "\"a\\\"\\\\\\n\\x00\\x7fé\\u00a0\\u200b\\U000e0001\u{fffd}\\xff\""
-        );
     }
 
     #[test]

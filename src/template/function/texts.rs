@@ -1,17 +1,16 @@
 //! Functions between strings, lists of strings and anything that can be printed.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use memchr::memmem;
 
-use super::strings::{append_quoted, text_of};
 use super::{Arguments, Function, Param, fixed, variadic};
 use crate::template::context::Context;
 use crate::template::failure::{Failure, Result};
 use crate::template::print;
+use crate::template::print::{quoted, text_of};
 use crate::template::runes::{first_rune, rune_count};
-use crate::template::value::{Element, Strings, Text, Value};
+use crate::template::value::{Element, Pairs, Strings, Text, Value};
 
 const T: Param = Param::Text;
 const I: Param = Param::Int;
@@ -36,7 +35,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     variadic("quote", &[A], |context, a| {
         joined(context, &a, |value, to| {
-            append_quoted(&text_of(value, context)?, to);
+            to.extend_from_slice(quoted(&text_of(value, context)?, false, false).as_bytes());
             Ok(())
         })
     }),
@@ -98,7 +97,7 @@ fn joined<'e>(
             text.push(b' ');
         }
         append(value, &mut text)?;
-        context.spend_bytes(text.len())?;
+        context.check_length(text.len())?;
     }
     Ok(Value::text(text))
 }
@@ -148,10 +147,10 @@ fn split<'t>(text: &'t [u8], separator: &[u8], limit: i64) -> Vec<&'t [u8]> {
 /// As a map with the keys `_0`, `_1` and so on.
 fn numbered<'e>(context: &Context<'e>, parts: Vec<&[u8]>) -> Result<Value<'e>> {
     context.spend(parts.len())?;
-    let parts: BTreeMap<Vec<u8>, Vec<u8>> = parts
+    let parts: Pairs = parts
         .into_iter()
         .enumerate()
-        .map(|(at, part)| (format!("_{at}").into_bytes(), part.to_vec()))
+        .map(|(at, part)| (format!("_{at}").into_bytes().into(), part.into()))
         .collect();
     Ok(Value::Strings(Strings::Owned(Rc::new(parts))))
 }

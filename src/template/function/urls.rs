@@ -64,7 +64,7 @@ fn parsed<'e>(context: &Context<'e>, a: Arguments<'e>) -> Result<Value<'e>> {
         ("userinfo", user),
     ]
     .into_iter()
-    .map(|(key, text)| (key.as_bytes().to_vec(), Value::text(text)))
+    .map(|(key, text)| (key.as_bytes().into(), Value::text(text)))
     .collect();
     Ok(context.dict(entries))
 }

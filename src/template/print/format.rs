@@ -2,6 +2,7 @@
 
 use super::super::context::Context;
 use super::super::failure::Result;
+use super::super::runes::first_rune;
 use super::super::value::Value;
 use super::Printer;
 use super::verb::{Flags, reasonable};
@@ -217,12 +218,9 @@ impl Format<'_> {
 
     fn verb(&mut self) -> Option<char> {
         let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
-        let rune = super::verb::runes(rest).next()?;
-        self.at += rune.len();
-        let verb = str::from_utf8(rune)
-            .ok()
-            .and_then(|rune| rune.chars().next());
-        Some(verb.unwrap_or(char::REPLACEMENT_CHARACTER))
+        let (verb, length) = first_rune(rest);
+        self.at += length;
+        Some(verb)
     }
 }
 

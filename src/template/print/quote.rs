@@ -1,7 +1,9 @@
 //! Strings and characters in quotes, as Go's `strconv` writes them.
 
+use super::super::runes::is_printable;
+
 /// A string as a Go literal; with `raw`, in backquotes where it can be; with `ascii`, without any character beyond ASCII.
-pub(super) fn string(text: &[u8], raw: bool, ascii: bool) -> String {
+pub(in super::super) fn string(text: &[u8], raw: bool, ascii: bool) -> String {
     if raw && let Some(text) = can_backquote(text) {
         return format!("`{text}`");
     }
@@ -53,18 +55,25 @@ fn escape(c: char, quote: char, ascii: bool, to: &mut String) {
     }
 }
 
-/// Whether a character can be seen, near enough: the space, and what Rust would not escape.
-pub(in super::super) fn is_printable(c: char) -> bool {
-    match c {
-        ' ' => true,
-        c if c.is_whitespace() || c.is_control() => false,
-        '\'' | '"' | '\\' => true,
-        // A combining character is escaped only where nothing can be combined with.
-        c => c.escape_debug().count() == 1 || !c.is_ascii() && !is_unassigned(c),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Private, unassigned and invisible characters are escaped even after others.
-fn is_unassigned(c: char) -> bool {
-    format!("a{c}").escape_debug().count() > 2
+    #[test]
+    fn what_cannot_be_printed_is_escaped() {
+        let mut text = "a\"\\\n\0\x7fé\u{a0}\u{200b}\u{e0001}\u{fffd}"
+            .to_owned()
+            .into_bytes();
+        text.push(0xff);
+        assert_eq!(
+            string(&text, false, false),
+            "\"a\\\"\\\\\\n\\x00\\x7fé\\u00a0\\u200b\\U000e0001\u{fffd}\\xff\""
+        );
+        assert_eq!(
+            string("é🚀`".as_bytes(), true, true),
+            "\"\\u00e9\\U0001f680`\""
+        );
+        assert_eq!(string(b"a\"b", true, false), "`a\"b`");
+        assert_eq!(character('\'', false), "'\\''");
+    }
 }

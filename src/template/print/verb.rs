@@ -2,6 +2,7 @@
 
 use super::super::failure::{Failure, Result};
 use super::super::float;
+use super::super::runes::{is_printable, rune_count, runes};
 use super::super::value::{IntType, Value};
 use super::Printer;
 use super::quote;
@@ -29,7 +30,7 @@ impl Printer<'_, '_> {
     /// Writes a text as wide as it has to be.
     pub(super) fn pad(&mut self, text: &[u8]) -> Result<()> {
         let width = self.flags.width.unwrap_or(0);
-        let missing = width.saturating_sub(runes(text).count());
+        let missing = width.saturating_sub(rune_count(text));
         self.context.spend_bytes(missing)?;
         if self.flags.minus {
             self.write(text);
@@ -73,7 +74,8 @@ impl Printer<'_, '_> {
         match self.flags.precision {
             None => text,
             Some(precision) => {
-                let length = runes(text).take(precision).map(<[u8]>::len).sum();
+                let kept = runes(text).take(precision);
+                let length = kept.map(|(_, bytes)| bytes.len()).sum();
                 &text[..length]
             }
         }
@@ -141,11 +143,13 @@ impl Printer<'_, '_> {
                 let mut text = match self.flags.precision {
                     Some(precision) if precision > 4 => {
                         self.context.spend_bytes(precision)?;
-                        format!("U+{magnitude:0precision$X}")
+                        let digits = format!("{magnitude:X}");
+                        let zeros = precision.saturating_sub(digits.len());
+                        format!("U+{}{digits}", "0".repeat(zeros))
                     }
                     _ => format!("U+{magnitude:04X}"),
                 };
-                if self.flags.sharp && quote::is_printable(character(number)) {
+                if self.flags.sharp && is_printable(character(number)) {
                     text.push_str(&format!(" '{}'", character(number)));
                 }
                 return self.pad_with_spaces(text.as_bytes());
@@ -246,17 +250,6 @@ fn character(number: i64) -> char {
         .ok()
         .and_then(char::from_u32)
         .unwrap_or(char::REPLACEMENT_CHARACTER)
-}
-
-/// Characters, and single bytes where there are none.
-pub(super) fn runes(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.utf8_chunks().flat_map(|chunk| {
-        let (valid, invalid) = (chunk.valid(), chunk.invalid());
-        let characters = valid
-            .char_indices()
-            .map(move |(at, c)| &valid.as_bytes()[at..at + c.len_utf8()]);
-        characters.chain(invalid.chunks(1))
-    })
 }
 
 /// For widths and precisions out of a format or an argument.

@@ -28,6 +28,18 @@ fn what_runs_away_is_stopped() {
         "{{ indent 100000000 \"a\" }}",
         "{{ seq 1 100000000 }}",
         "{{ until 100000000 }}",
+        "{{ regexReplaceAll \"x+\" (repeat 1000000 \"x\") (repeat 100000 \"$0\") }}",
+        "{{ regexReplaceAll \"x\" (repeat 1000000 \"x\") (repeat 100 \"y\") }}",
+        "{{ split \",\" (repeat 8000000 \",\") | len }}",
+        // What would be nothing in place of what is too much.
+        "{{ toJson (list (repeat 5000000 \"x\") (repeat 5000000 \"x\")) }}",
+        "{{ toJson (fromJson (print (repeat 200 \"[\") (repeat 200 \"]\"))) }}",
+        "{{ $d := dict }}{{ $_ := set $d \"d\" $d }}{{ toJson $d }}",
+        // Searches that read far beyond what they find.
+        "{{ regexReplaceAll \"\\\\(.*\\\\)|\\\\(\" (repeat 200000 \"(\") \"\" }}",
+        "{{ regexFindAll \"x\" (repeat 8000000 \"x\") -1 }}",
+        "{{ range $i := until 200 }}{{ regexMatch (printf \"%d(\\\\pL{90}){3}\" $i) \"x\" }}{{ end }}",
+        "{{ $s := split \",\" (repeat 1000000 \"x\") }}{{ range until 20000 }}{{ $x := deepEqual $s (split \",\" $s._0) }}{{ end }}",
         // Depth.
         "{{ define \"t\" }}{{ template \"t\" }}{{ end }}{{ template \"t\" }}",
         "{{ $l := list }}{{ range 1000 }}{{ $l = list $l }}{{ end }}",
@@ -55,6 +67,54 @@ fn what_runs_away_is_stopped() {
             "{template}: {message}"
         );
     }
+}
+
+#[test]
+fn what_is_only_long_is_rendered() {
+    for (template, length) in [
+        (
+            "{{ toJson (split \",\" (repeat 2600 \"abcdefgh,\")) }}",
+            48_302,
+        ),
+        (
+            "{{ splitList \",\" (repeat 3000 \"abcdefghij,\") | toJson }}",
+            39_004,
+        ),
+        ("{{ range until 20000 }}x{{ end }}", 20_000),
+        ("{{ range until 3000 }}{{ . }}, {{ end }}", 16_890),
+        (
+            "{{ trimAll (print (repeat 2000 \"a\") \"b\") (repeat 200000 \"b\") }}",
+            0,
+        ),
+        (
+            "{{ printf \"%.70000f|%.70000e|%.70000g|%.70000x|%.70000U|%#.70000g|%70000d\" 1.5 1.5 1.5 1.5 1 1.5 1 }}",
+            420_028,
+        ),
+        (
+            "{{ regexReplaceAll \"\\\\s+\" (repeat 1000 \"a b \") \"-\" }}",
+            4_000,
+        ),
+    ] {
+        let parsed = Template::parse(&located(template)).unwrap();
+        let rendered = parsed.render(&Event::default());
+        assert_eq!(rendered.unwrap().len(), length, "{template}");
+    }
+}
+
+#[test]
+fn whatever_calls_whatever_is_read_once() {
+    let chain = (0..20_000).map(|at| {
+        let next = at + 1;
+        format!("{{{{ define \"t{at}\" }}}}{{{{ template \"t{next}\" . }}}}{{{{ end }}}}")
+    });
+    let chain = chain.collect::<String>() + "{{ template \"t0\" . }}";
+    assert!(!Template::parse(&located(&chain)).unwrap().reads_object());
+    let twice = (0..40).map(|at| {
+        let next = at + 1;
+        format!("{{{{ define \"t{at}\" }}}}{{{{ template \"t{next}\" . }}}}{{{{ template \"t{next}\" . }}}}{{{{ end }}}}")
+    });
+    let twice = twice.collect::<String>() + "{{ template \"t0\" . }}";
+    assert!(!Template::parse(&located(&twice)).unwrap().reads_object());
 }
 
 #[test]

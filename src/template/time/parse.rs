@@ -143,9 +143,10 @@ impl Parts {
         let letters = text.bytes().take_while(u8::is_ascii_uppercase).count();
         let length = if text.starts_with("ChST") || text.starts_with("MeST") {
             4
+        } else if let Some(hours) = text.strip_prefix("GMT") {
+            3 + signed_hours(hours).unwrap_or(0)
         } else if text.starts_with(['+', '-']) {
-            let digits = text[1..].bytes().take_while(u8::is_ascii_digit).count();
-            (digits > 0).then_some(1 + digits)?
+            signed_hours(text)?
         } else {
             match letters {
                 3 => 3,
@@ -240,6 +241,14 @@ impl Parts {
         }
         Some(time)
     }
+}
+
+/// The length of an offset in hours, `+3`, as names of zones have it.
+fn signed_hours(text: &str) -> Option<usize> {
+    let digits = text.strip_prefix(['+', '-'])?;
+    let length = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let hours: u32 = digits[..length].parse().ok()?;
+    (hours <= 23).then_some(1 + length)
 }
 
 fn next_is_fraction(layout: &str) -> bool {
