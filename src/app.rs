@@ -23,7 +23,7 @@ use crate::health::WatchHealth;
 use crate::metrics::{Metrics, ReceiverMetrics};
 use crate::receiver::{Receiver, SinkClosed};
 use crate::route::Route;
-use crate::router::{Outlet, Router};
+use crate::router::{InHand, Outlet, Router};
 use crate::sink::SinkSettings;
 use crate::source::{Source, SourceConfig};
 use crate::yaml::{Located, Problem};
@@ -125,11 +125,13 @@ impl Pipeline {
             receivers.push(receiver);
         }
         let router = Router::new(events, enricher, route, outlets, metrics.router());
+        let in_hand = router.in_hand();
         Ok(Self {
             router,
             receivers,
             account: Account {
                 unrouted,
+                in_hand,
                 held,
                 metrics,
             },
@@ -318,6 +320,7 @@ impl App {
 #[derive(Clone)]
 pub struct Account {
     unrouted: QueueProbe,
+    in_hand: InHand,
     held: Vec<Held>,
     metrics: Arc<Metrics>,
 }
@@ -343,7 +346,7 @@ impl Account {
 
     /// Says what is left unacknowledged at the end.
     fn close(&self) {
-        let unrouted = self.unrouted.state().events;
+        let unrouted = self.unrouted.state().events + self.in_hand.events();
         if unrouted > 0 {
             warn!(
                 events = unrouted,

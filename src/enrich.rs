@@ -73,8 +73,10 @@ struct Lookups {
     flights: HashMap<Id, Flight>,
     under_way: HashMap<Arc<Reference>, Id>,
     tasks: JoinSet<Result<Answer, Failure>>,
+    /// Of events that wait for lookups, or with their answers for the router.
     waiting_bytes: usize,
-    completed: VecDeque<Arc<Event>>,
+    /// What an answer adds to an event may weigh far more than the event: it is added when the event goes on.
+    completed: VecDeque<(Arc<Event>, Option<Answer>)>,
     metrics: LookupMetrics,
 }
 
@@ -165,7 +167,7 @@ impl Enricher {
     pub fn is_waiting(&self) -> bool {
         self.0
             .as_ref()
-            .is_some_and(|lookups| lookups.waiting_bytes > 0 || !lookups.completed.is_empty())
+            .is_some_and(|lookups| lookups.waiting_bytes > 0)
     }
 
     /// Whether more may.
@@ -262,7 +264,11 @@ impl Lookups {
 
     async fn next(&mut self) -> Arc<Event> {
         loop {
-            if let Some(event) = self.completed.pop_front() {
+            if let Some((mut event, answer)) = self.completed.pop_front() {
+                self.waiting_bytes -= event.weight();
+                if let Some(answer) = answer {
+                    self.complete(&mut event, &answer);
+                }
                 return event;
             }
             match self.tasks.join_next_with_id().await {
@@ -291,13 +297,12 @@ impl Lookups {
         if let Ok(Answer::Object(object)) = answer {
             self.cache.insert(reference, object.clone(), Instant::now());
         }
-        for mut event in waiting {
-            self.waiting_bytes -= event.weight();
-            match answer {
-                Ok(answer) => self.complete(&mut event, answer),
-                Err(failure) => self.metrics.count(failure.result()),
+        for event in waiting {
+            if let Err(failure) = answer {
+                self.metrics.count(failure.result());
             }
-            self.completed.push_back(event);
+            self.completed
+                .push_back((event, answer.as_ref().ok().cloned()));
         }
     }
 

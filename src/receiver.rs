@@ -185,7 +185,10 @@ impl Receiver {
             .filter_map(|&index| batch.get(index).cloned())
             .collect();
         if rest.is_empty() {
-            self.recovered();
+            // A sink that takes nothing has not come back.
+            if taken.contains(&true) {
+                self.recovered();
+            }
             return None;
         }
         self.metrics.retried.inc_by(count(&rest));

@@ -3,6 +3,7 @@
 //! Where a rule that decides, or a receiver, needs to know the involved object, the enricher has the event first.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tracing::warn;
@@ -22,7 +23,13 @@ pub struct Router {
     /// By [`ReceiverId`].
     outlets: Vec<Outlet>,
     metrics: RouterMetrics,
+    in_hand: InHand,
 }
+
+/// How many events the router has taken and not put into all of their queues yet: the rest of a batch, and those that wait
+/// for lookups.
+#[derive(Debug, Clone, Default)]
+pub struct InHand(Arc<AtomicUsize>);
 
 /// The way into one receiver.
 pub struct Outlet {
@@ -62,7 +69,13 @@ impl Router {
             route,
             outlets,
             metrics,
+            in_hand: InHand::default(),
         }
+    }
+
+    /// What it has in hand, at any time.
+    pub fn in_hand(&self) -> InHand {
+        self.in_hand.clone()
     }
 
     /// Runs until the source's queue is closed and empty, and no event waits for a lookup.
@@ -76,6 +89,7 @@ impl Router {
                 }
                 events = self.events.next(AT_ONCE), if self.enricher.has_room() => {
                     let Some(events) = events else { break };
+                    self.in_hand.0.fetch_add(events.len(), Ordering::Relaxed);
                     for event in events {
                         self.take(event).await;
                     }
@@ -126,6 +140,16 @@ impl Router {
                 outlet.push(Arc::clone(&event)).await;
             }
         }
+        self.in_hand.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl InHand ===
+
+impl InHand {
+    /// How many.
+    pub fn events(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -360,6 +384,29 @@ receivers:
         assert_eq!(taken(&mut queues[1]), [""; 0]);
         assert_eq!(taken(&mut queues[2]), ["api-0"]);
         assert_eq!(server.count("found"), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_in_no_queue_is_in_hand() {
+        let server = Server::start(has_all(Duration::from_millis(100)));
+        let config = "
+route: {match: [{kind: Node, receiver: short}, {kind: Pod, receiver: whole}]}
+receivers:
+- {name: short, stdout: {format: text}}
+- {name: whole, stdout: {}}
+";
+        let (events, router, _queues) = router(config, &server);
+        let in_hand = router.in_hand();
+        for name in ["web-0", "web-1", "web-2"] {
+            events.push(about("Pod", name, UID)).await;
+        }
+        events.push(about("Node", "node1", UID)).await;
+        drop(events);
+        let mut run = std::pin::pin!(router.run());
+        assert!((&mut run).now_or_never().is_none());
+        assert_eq!(in_hand.events(), 3, "those that wait for lookups");
+        run.await;
+        assert_eq!(in_hand.events(), 0);
     }
 
     #[tokio::test(start_paused = true)]

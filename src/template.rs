@@ -149,6 +149,14 @@ impl Template {
         reads::reads_object(&self.tree)
     }
 
+    /// The text before the first action.
+    pub fn leading_text(&self) -> &str {
+        match self.tree.root.first() {
+            Some(Node::Text(text)) => text,
+            _ => "",
+        }
+    }
+
     /// The text itself if there is nothing to render in it.
     pub fn literal(&self) -> Option<&str> {
         match self.tree.root.as_slice() {

@@ -59,7 +59,7 @@ const RECEIVER: [&str; 6] = [
     "compat",
 ];
 const BATCH: [&str; 3] = ["maxEvents", "maxBytes", "maxDelay"];
-const SINKS: [&str; 12] = [
+const SINKS: [&str; 20] = [
     "opensearch",
     "elasticsearch",
     "stdout",
@@ -72,9 +72,17 @@ const SINKS: [&str; 12] = [
     "opsgenie",
     "loki",
     "kafka",
+    "kinesis",
+    "firehose",
+    "sns",
+    "sqs",
+    "eventbridge",
+    "pubsub",
+    "bigquery",
+    "opscenter",
 ];
 /// Of one or more types of receiver, and with one meaning wherever they are.
-const SINK: [&str; 28] = [
+const SINK: [&str; 43] = [
     "hosts",
     "username",
     "password",
@@ -103,6 +111,21 @@ const SINK: [&str; 28] = [
     "channel",
     "streamLabels",
     "tenantID",
+    "message",
+    "color",
+    "footer",
+    "title",
+    "author_name",
+    "fields",
+    "priority",
+    "alias",
+    "description",
+    "tags",
+    "details",
+    "network",
+    "address",
+    "tag",
+    "URL",
 ];
 const TLS: [&str; 5] = [
     "caFile",
@@ -154,6 +177,9 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
         }
         Section::Rule if key == "receivers" => {
             hint("is no key of a rule: write one rule for each `receiver`")
+        }
+        Section::Rule if key == "namespaces" => {
+            hint("is no key of a rule; did you mean `namespace`?")
         }
         Section::Rule if key == "involvedObject" => {
             hint("is no key of a rule: write `kind`, `name`, `labels` and so on into the rule itself")

@@ -12,6 +12,16 @@ struct Templates {
     receivers: Vec<Value>,
 }
 
+/// What is taken as it stands, and may hold anything.
+const NO_TEMPLATES: [&str; 6] = [
+    "apiKey",
+    "bearerToken",
+    "password",
+    "token",
+    "username",
+    "tls",
+];
+
 /// What is told of templates that parse and would lose every event, or every event of a kind: the incumbent says nothing.
 /// Those that do not parse are errors of whoever uses them.
 pub(super) fn lint(text: &str, env: Environment<'_>) -> Vec<Problem> {
@@ -39,7 +49,10 @@ fn walk(value: &Value, warnings: &mut Vec<Problem>) {
             }));
         }
         Value::List(values) => values.iter().for_each(|value| walk(value, warnings)),
-        Value::Map(entries) => entries.iter().for_each(|(_, value)| walk(value, warnings)),
+        Value::Map(entries) => entries
+            .iter()
+            .filter(|(key, _)| !NO_TEMPLATES.contains(&key.as_str()))
+            .for_each(|(_, value)| walk(value, warnings)),
         _ => {}
     }
 }

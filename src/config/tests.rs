@@ -385,6 +385,20 @@ fn levels_of_logs_are_those_of_the_incumbent() {
 
 /// Where a key that stands in the wrong place belongs.
 #[test]
+fn a_key_for_the_watch_is_not_taken_for_one_of_a_rule() {
+    let (_, warnings) = findings(
+        "route: {match: [{namespaces: ^shop$, receiver: out}]}\nreceivers: [{name: out, stdout: {}, message: x}]\n",
+    );
+    for told in [
+        "`namespaces` is no key of a rule; did you mean `namespace`?",
+        "`message` belongs under the type of the receiver",
+    ] {
+        let known = warnings.iter().any(|warning| warning.contains(told));
+        assert!(known, "{warnings:?}: {told}");
+    }
+}
+
+#[test]
 fn a_misplaced_key_is_told_where_it_belongs() {
     let route = |text: &str| {
         findings(&format!(

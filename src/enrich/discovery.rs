@@ -39,13 +39,14 @@ pub(super) enum Known {
 pub(super) struct Discovery {
     client: Client,
     groups: Mutex<Groups>,
-    /// Held while asking, so that many who miss the same ask once. Who finds what he needs never waits for it.
-    asking: tokio::sync::Mutex<()>,
 }
 
 struct Groups {
     /// By apiVersion.
     known: HashMap<String, Group>,
+    /// Held while asking for a group, so that many who miss the same ask once. Who finds what he needs never waits for it,
+    /// and a group that does not answer holds up no other.
+    asking: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
     /// Authors of events choose their apiVersion: this is what they can make us ask.
     limit: TokenBucket,
 }
@@ -99,12 +100,12 @@ impl Discovery {
     pub(super) fn new(client: Client) -> Self {
         let groups = Groups {
             known: HashMap::new(),
+            asking: HashMap::new(),
             limit: TokenBucket::new(Some(LIMIT)),
         };
         Self {
             client,
             groups: Mutex::new(groups),
-            asking: tokio::sync::Mutex::default(),
         }
     }
 
@@ -136,7 +137,8 @@ impl Discovery {
         if let Known::Kind(resource) = self.known(api_version, kind) {
             return Ok(Some(resource));
         }
-        let _asking = self.asking.lock().await;
+        let asking = self.lock().asking(api_version);
+        let _asking = asking.lock().await;
         // Whoever held it may have asked for the same.
         match self.known(api_version, kind) {
             Known::Kind(resource) => return Ok(Some(resource)),
@@ -195,6 +197,16 @@ impl Discovery {
 
     fn lock(&self) -> MutexGuard<'_, Groups> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Groups ===
+
+impl Groups {
+    /// The lock of a group. Those that nobody has go.
+    fn asking(&mut self, api_version: &str) -> Arc<tokio::sync::Mutex<()>> {
+        self.asking.retain(|_, lock| Arc::strong_count(lock) > 1);
+        Arc::clone(self.asking.entry(api_version.to_owned()).or_default())
     }
 }
 

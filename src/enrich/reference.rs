@@ -40,7 +40,7 @@ impl Reference {
         let api_version = if guessed { "v1" } else { &object.api_version };
         let secret = api_version == "v1" && object.kind == "Secret";
         if secret
-            || object.kind.is_empty()
+            || !(1..=253).contains(&object.kind.len())
             || !is_api_version(api_version)
             || !is_segment(&object.name)
             || !(object.namespace.is_empty() || is_segment(&object.namespace))
@@ -101,10 +101,12 @@ fn is_api_version(text: &str) -> bool {
         let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         !text.is_empty() && text.bytes().all(legal)
     };
-    match text.split_once('/') {
-        None => label(text),
-        Some((group, version)) => text.len() < 320 && group.split('.').all(label) && label(version),
-    }
+    // It is kept for as long as its group, whoever has made it up.
+    text.len() < 320
+        && match text.split_once('/') {
+            None => label(text),
+            Some((group, version)) => group.split('.').all(label) && label(version),
+        }
 }
 
 /// What Kubernetes takes for a name, whatever the kind.
@@ -150,7 +152,10 @@ mod tests {
 
     #[test]
     fn an_author_of_events_cannot_choose_the_path_of_a_request() {
+        let (long, longer) = ("v".repeat(320), "K".repeat(254));
         let rows = [
+            (object(&long, "Thing", "shop", "web-0"), true, None),
+            (object("v1", &longer, "shop", "web-0"), true, None),
             (
                 object("v1", "Thing", "shop", "web-0"),
                 true,

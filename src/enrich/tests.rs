@@ -55,6 +55,58 @@ async fn an_event_gets_labels_annotations_and_owners() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_heavy_answer_weighs_on_one_event_after_the_other() {
+    let server = Server::start(|path| {
+        let mut heavy = pod("web-0", UID);
+        heavy["metadata"]["annotations"]["heavy"] = json!("x".repeat(200_000));
+        match path {
+            "/api/v1" => (MILLISECOND, 200, kinds()),
+            _ => (MILLISECOND, 200, heavy),
+        }
+    });
+    let mut enricher = server.enricher();
+    for _ in 0..100 {
+        assert!(enricher.enrich(about("Pod", "web-0", UID)).is_none());
+    }
+    let first = enricher.next().await;
+    assert!(first.weight() > 200_000);
+    // The answer is there for all of them, and in none that has not gone on; they still count as waiting.
+    let lookups = enricher.0.as_ref().unwrap();
+    let light =
+        |(event, answer): &(Arc<Event>, Option<Answer>)| event.weight() < 2_000 && answer.is_some();
+    assert_eq!(lookups.completed.len(), 99);
+    assert!(lookups.completed.iter().all(light) && lookups.waiting_bytes > 0);
+    for _ in 0..99 {
+        assert!(enricher.next().await.weight() > 200_000);
+    }
+    assert!(!enricher.is_waiting());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_kinds_are_never_told_holds_up_no_other() {
+    let server = Server::start(|path| match path {
+        "/apis/metrics.k8s.io/v1" => (Duration::from_secs(3600), 200, kinds()),
+        "/api/v1" => (Duration::from_millis(400), 200, kinds()),
+        path => (MILLISECOND, 200, pod(path.rsplit('/').next().unwrap(), UID)),
+    });
+    let mut enricher = server.enricher();
+    let mut hanging = (*about("PodMetrics", "web-0", UID)).clone();
+    hanging.involved_object.api_version = "metrics.k8s.io/v1".to_owned();
+    assert!(enricher.enrich(Arc::new(hanging)).is_none());
+    for at in 0..5 {
+        assert!(
+            enricher
+                .enrich(about("Pod", &format!("web-{at}"), UID))
+                .is_none()
+        );
+    }
+    for _ in 0..6 {
+        enricher.next().await;
+    }
+    assert_eq!((server.count("found"), server.count("late")), (5, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_gone_or_being_deleted_is_deleted_and_a_stranger_lends_no_labels() {
     let server = Server::start(|path| match path.rsplit('/').next().unwrap() {
         "v1" => (MILLISECOND, 200, kinds()),

@@ -104,8 +104,9 @@ impl OpsgenieConfig {
         match self.priority.as_str() {
             "" => Ok("P3".to_owned()),
             priority @ ("P1" | "P2" | "P3" | "P4" | "P5") => Ok(priority.to_owned()),
-            other => Err(self.priority.problem(format!(
-                "`{other}` is no priority: give one of P1, P2, P3, P4, P5"
+            _ => Err(self.priority.problem(format!(
+                "`{}` is no priority: give one of P1, P2, P3, P4, P5",
+                self.priority.shown()
             ))),
         }
     }

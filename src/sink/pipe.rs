@@ -3,13 +3,17 @@
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use super::body::Body;
 use super::file::{Appender, RotatingFile};
@@ -34,6 +38,8 @@ pub struct PipeConfig {
 struct Pipe {
     body: Body,
     path: PathBuf,
+    /// How long a reader may take nothing before that is told.
+    timeout: Duration,
     /// While somebody reads it.
     reader: Option<pipe::Sender>,
     /// For want of a pipe.
@@ -66,6 +72,7 @@ pub fn build(config: &PipeConfig, settings: SinkSettings) -> anyhow::Result<Box<
     Ok(Box::new(Pipe {
         body,
         path,
+        timeout: settings.timeout,
         reader: None,
         file,
     }))
@@ -107,7 +114,17 @@ impl Pipe {
             // Does not wait for a reader.
             None => pipe::OpenOptions::new().open_sender(&self.path)?,
         };
-        pipe.write_all(lines).await?;
+        {
+            let mut written = pin!(pipe.write_all(lines));
+            if let Ok(written) = timeout(self.timeout, &mut written).await {
+                written?;
+            } else {
+                let path = self.path.display();
+                warn!(%path, "the reader of the pipe takes nothing; waiting until it does, or is gone");
+                written.await?;
+                info!(%path, "the reader of the pipe takes events again");
+            }
+        }
         self.reader = Some(pipe);
         Ok(())
     }

@@ -188,16 +188,16 @@ impl Slack {
             let fields = self.fields.render(event)?.into_iter();
             Ok::<_, RenderError>([Attachment {
                 color: self.color.render(event)?,
-                author_name: self.author_name.render(event)?,
-                title: self.title.render(event)?,
+                author_name: escape(&self.author_name.render(event)?),
+                title: escape(&self.title.render(event)?),
                 fields: fields
                     .map(|(title, value)| Field {
                         title,
-                        value,
+                        value: escape(&value),
                         short: false,
                     })
                     .collect(),
-                footer: self.footer.render(event)?,
+                footer: escape(&self.footer.render(event)?),
             }])
         };
         Ok(Message {

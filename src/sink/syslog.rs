@@ -101,6 +101,9 @@ impl Syslog {
                 Err(reason) => receipt.rejected.push(Rejection { index, reason }),
             }
         }
+        if messages.is_empty() {
+            return Ok(receipt);
+        }
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.within(self.address.connect()).await?,
@@ -111,8 +114,9 @@ impl Syslog {
                 Connection::Datagrams(datagrams)
             }
             Connection::Lines(mut stream) => {
-                let lines: Vec<u8> = messages.into_iter().flat_map(|(_, line)| line).collect();
-                self.within(write(&mut *stream, &lines)).await?;
+                let lines: Vec<Vec<u8>> = messages.into_iter().map(|(_, line)| line).collect();
+                let written = write(&mut *stream, &lines.concat(), self.timeout).await;
+                written.map_err(|error| self.failure(&error))?;
                 Connection::Lines(stream)
             }
         };

@@ -133,6 +133,12 @@ impl Target {
             Some(url) => {
                 parse_url(url).map_err(|error| config.endpoint.problem(error))?;
             }
+            None if !names_its_host(endpoint.leading_text()) => {
+                return Err(config
+                    .endpoint
+                    .problem("the host must not depend on the event: whoever may create events would choose who gets them, and the credentials; fields go into the path")
+                    .into());
+            }
             None if config.batch.is_some() => {
                 return Err(config
                     .endpoint
@@ -153,7 +159,7 @@ impl Target {
         let method = match &config.method {
             None => Method::POST,
             Some(method) => Method::from_bytes(method.value.to_ascii_uppercase().as_bytes())
-                .map_err(|_| method.problem(format!("`{}` is no HTTP method", method.value)))?,
+                .map_err(|_| method.problem(format!("`{}` is no HTTP method", method.shown())))?,
         };
         Ok(Self {
             method,
@@ -244,6 +250,12 @@ impl Sink for Together {
     fn reads_object(&self) -> bool {
         self.body.reads_object() || self.target.reads_object()
     }
+}
+
+/// Whether the beginning of a URL goes beyond its host.
+fn names_its_host(beginning: &str) -> bool {
+    let authority = beginning.split_once("://");
+    authority.is_some_and(|(_, rest)| rest.contains(['/', '?', '#']))
 }
 
 /// Lines of JSON become elements of an array.

@@ -49,7 +49,7 @@ fields: {Type: "{{ .Type }}", Message: "{{ .Message }}"}"##,
     }
     assert_eq!(
         request.body,
-        r##"{"channel":"#shop","text":"&lt;a&gt; &amp; co","attachments":[{"color":"#ff0000","author_name":"exporter","title":"BackOff","fields":[{"title":"Message","value":"<a> & co","short":false},{"title":"Type","value":"Warning","short":false}],"footer":"a"}]}"##
+        r##"{"channel":"#shop","text":"&lt;a&gt; &amp; co","attachments":[{"color":"#ff0000","author_name":"exporter","title":"BackOff","fields":[{"title":"Message","value":"&lt;a&gt; &amp; co","short":false},{"title":"Type","value":"Warning","short":false}],"footer":"a"}]}"##
     );
 }
 

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket, UnixDatagram, UnixStream, lookup_host};
+use tokio::time::timeout;
 
 use crate::yaml::{Located, Problem};
 
@@ -65,9 +67,10 @@ impl Address {
             "tcp" | "tcp4" | "tcp6" => Self::Tcp,
             "unix" => Self::Unix,
             "unixgram" => Self::Unixgram,
-            other => {
+            _ => {
                 return Err(network.problem(format!(
-                    "`{other}` is no network: give one of udp, tcp, unix, unixgram, or leave it out for the daemon on this machine"
+                    "`{}` is no network: give one of udp, tcp, unix, unixgram, or leave it out for the daemon on this machine",
+                    network.shown()
                 )));
             }
         };
@@ -179,7 +182,13 @@ pub(super) fn is_too_long(error: &io::Error) -> bool {
 }
 
 /// Writes lines, unless the daemon is gone: it says nothing else, so that its end is all there is to read.
-pub(super) async fn write(stream: &mut dyn Stream, lines: &[u8]) -> io::Result<()> {
+/// One that reads slowly gets all of them, as long as it reads something within `patience`: those that were cut off would be
+/// sent again.
+pub(super) async fn write(
+    stream: &mut dyn Stream,
+    lines: &[u8],
+    patience: Duration,
+) -> io::Result<()> {
     // The runtime looks at its sockets, and sees whether this one has ended.
     tokio::task::yield_now().await;
     let mut ignored = [0; 1024];
@@ -188,6 +197,13 @@ pub(super) async fn write(stream: &mut dyn Stream, lines: &[u8]) -> io::Result<(
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
     }
-    stream.write_all(lines).await?;
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let written = timeout(patience, stream.write(rest)).await;
+        match written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => rest = &rest[written..],
+        }
+    }
     stream.flush().await
 }

@@ -1,6 +1,7 @@
 use jiff::tz::Offset;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, DuplexStream};
 use tokio::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener};
+use tokio::time::sleep;
 
 use super::*;
 use crate::event::Time;
@@ -161,6 +162,34 @@ async fn a_daemon_that_reads_nothing_does_not_hold_the_batch_for_ever() {
     let mut sink = sink(&format!("network: unix\naddress: {}", path.display()));
     let error = sink.send(&[large('x'), large('y')]).await.unwrap_err();
     assert!(error.reason.ends_with("timed out"), "{error}");
+}
+
+impl connection::Stream for DuplexStream {}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_reads_slowly_gets_every_line_and_one_that_stops_is_left() {
+    let lines = vec![b'x'; 1 << 20];
+    let patience = Duration::from_millis(300);
+    for (pause, gets_all) in [(200, true), (400, false)] {
+        let (mut ours, mut theirs) = tokio::io::duplex(64 << 10);
+        let read = async {
+            let (mut read, mut chunk) = (0, vec![0; 64 << 10]);
+            loop {
+                sleep(Duration::from_millis(pause)).await;
+                match theirs.read(&mut chunk).await.unwrap() {
+                    0 => return read,
+                    more => read += more,
+                }
+            }
+        };
+        let written = async {
+            let written = write(&mut ours, &lines, patience).await;
+            drop(ours);
+            written
+        };
+        let (written, read) = tokio::join!(written, read);
+        assert_eq!((written.is_ok(), read == lines.len()), (gets_all, gets_all));
+    }
 }
 
 #[test]

@@ -201,6 +201,14 @@ fn what_cannot_work_is_refused_at_load() {
             "it can't have fields",
         ),
         (
+            "endpoint: \"http://{{ .Namespace }}.hooks/x\"",
+            "1:11: endpoint: the host must not depend on the event",
+        ),
+        (
+            "endpoint: \"{{ .Message }}\"",
+            "1:11: endpoint: the host must not depend on the event",
+        ),
+        (
             "endpoint: \"http://x/{{ nmae }}\"",
             "there is no function `nmae`",
         ),
