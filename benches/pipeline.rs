@@ -126,10 +126,10 @@ fn bench(criterion: &mut Criterion) {
     });
 
     let value: Value = parse(
-        "{a: \"{{ .Message | trunc 200 | replace \\\"\\n\\\" \\\" \\\" }}\", b: \"{{ if eq .Type \\\"Warning\\\" }}danger{{ else }}good{{ end }}\",
-          c: \"{{ .InvolvedObject.Kind | lower }}/{{ .InvolvedObject.Name }}\", d: \"{{ toJson .InvolvedObject.Labels }}\",
-          e: \"{{ index .InvolvedObject.Labels \\\"app\\\" | default \\\"none\\\" }}\", f: \"{{ .LastTimestamp.UTC.Format \\\"2006-01-02T15:04:05Z\\\" }}\",
-          g: \"{{ printf \\\"%s x%d\\\" .Reason .Count }}\", h: \"{{ regexReplaceAll \\\"[0-9a-f]{8,}\\\" .Message \\\"#\\\" }}\"}",
+        r##"{a: '{{ .Message | trunc 200 | replace "\n" " " }}', b: '{{ if eq .Type "Warning" }}danger{{ else }}good{{ end }}',
+          c: '{{ .InvolvedObject.Kind | lower }}/{{ .InvolvedObject.Name }}', d: '{{ toJson .InvolvedObject.Labels }}',
+          e: '{{ index .InvolvedObject.Labels "app" | default "none" }}', f: '{{ .LastTimestamp.UTC.Format "2006-01-02T15:04:05Z" }}',
+          g: '{{ printf "%s x%d" .Reason .Count }}', h: '{{ regexReplaceAll "[0-9a-f]{8,}" .Message "#" }}'}"##,
     );
     let Ok(layout) = Layout::compile(&value) else {
         unreachable!()
