@@ -17,3 +17,4 @@ mod lookup;
 mod opensearch;
 mod replay;
 mod support;
+mod wire;
