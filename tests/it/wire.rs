@@ -14,10 +14,10 @@ use crate::support::{EXPORTER, text};
 
 use self::server::Server;
 
-mod server;
+pub mod server;
 
 /// Every example has to send something of these events; they are the ones of `tests/wire/events.json`.
-const EVENTS: &str = include_str!("../wire/events.json");
+pub const EVENTS: &str = include_str!("../wire/events.json");
 
 /// What an example writes into files of its own, by their names.
 const FILES: [&str; 3] = ["events.jsonl", "archive.jsonl", "rejected.jsonl"];

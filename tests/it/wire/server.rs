@@ -153,9 +153,10 @@ impl Request {
             .iter()
             .map(|(name, value)| format!("{name}: {value}\n"))
             .collect();
-        let body = match self.body.contains('\n') {
-            true => self.body.clone(),
-            false => lay_out(&self.body),
+        let body = if self.body.contains('\n') {
+            self.body.clone()
+        } else {
+            lay_out(&self.body)
         };
         format!("{}\n{headers}\n{}\n", self.line, body.trim_end())
     }
