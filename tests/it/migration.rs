@@ -192,6 +192,58 @@ fn the_old_ways_that_can_be_had_are_had() {
 }
 
 #[test]
+fn the_rights_for_the_chart_are_those_of_the_readme() {
+    let rules = |document: &str| -> Vec<String> {
+        let lines = document.lines().map(str::trim);
+        lines
+            .filter(|line| {
+                ["- apiGroups:", "resources:", "verbs:"]
+                    .iter()
+                    .any(|key| line.starts_with(key))
+            })
+            .map(str::to_owned)
+            .collect()
+    };
+    let readme = rules(include_str!("../../README.md"));
+    assert_eq!(readme.len(), 15, "{readme:?}");
+    assert_eq!(rules(include_str!("../../MIGRATION.md")), readme);
+    for line in readme {
+        assert!(!line.contains('*') && !line.contains("secrets"), "{line}");
+    }
+}
+
+#[test]
+fn the_documented_times_are_right_for_both_ways_of_counting() {
+    let document = include_str!("../../docs/templates.md");
+    let config = document
+        .split("```yaml\n")
+        .map(|block| block.split("```").next().unwrap())
+        .find(|block| block.contains("milliseconds:"))
+        .unwrap();
+    let server = Server::start();
+    let here = config.replace("http://localhost", &server.url);
+    assert_ne!(here, config);
+    let args = ["replay", "config.yaml", "--events", "events.json"];
+    let output = run_with(&args, &here, &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let sent = shown(&server);
+    for (request, when, milliseconds, times) in [
+        (&sent[0], "2024-05-01T10:05:30.000Z", "1714557930000", "4"),
+        (&sent[1], "2024-05-01T10:06:00.000Z", "1714557960000", "1"),
+        (&sent[2], "2024-05-01T10:09:00.654Z", "1714558140654", "7"),
+    ] {
+        for (key, value) in [
+            ("when", when),
+            ("milliseconds", milliseconds),
+            ("times", times),
+        ] {
+            let expected = format!("\"{key}\": \"{value}\"");
+            assert!(request.contains(&expected), "{expected}: {request}");
+        }
+    }
+}
+
+#[test]
 fn variables_fill_values_and_nothing_else() {
     let layout = |text: &str| {
         STDOUT.replace(
