@@ -3,7 +3,10 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{
+    BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
+};
 use kubernetes_event_exporter::event::{Document, DocumentOptions, Event};
 use kubernetes_event_exporter::route::{Route, RouteConfig};
 use kubernetes_event_exporter::sink::opensearch::bulk::{Action, Operation};
@@ -109,43 +112,45 @@ fn bench(criterion: &mut Criterion) {
         );
     });
 
-    let value: Value = parse(
+    bench_layout(
+        &mut group,
+        &events,
+        "render a layout of 8 fields",
         "{a: \"{{ .Message }}\", b: \"{{ .Reason }}\", c: \"{{ .Type }}\", d: \"{{ .InvolvedObject.Kind }}/{{ .InvolvedObject.Name }}\",
           e: \"{{ .Namespace }}\", f: \"{{ .LastTimestamp }}\", g: \"{{ .Count }}\", h: \"{{ .Source.Component }}\"}",
     );
-    let Ok(layout) = Layout::compile(&value) else {
-        unreachable!()
-    };
-    group.bench_function("render a layout of 8 fields", |bencher| {
-        bencher.iter(|| {
-            body.clear();
-            for event in &events {
-                drop(black_box(layout.append(event, false, &mut body)));
-            }
-        });
-    });
-
-    let value: Value = parse(
+    bench_layout(
+        &mut group,
+        &events,
+        "render a layout of 8 templates that call functions",
         r##"{a: '{{ .Message | trunc 200 | replace "\n" " " }}', b: '{{ if eq .Type "Warning" }}danger{{ else }}good{{ end }}',
           c: '{{ .InvolvedObject.Kind | lower }}/{{ .InvolvedObject.Name }}', d: '{{ toJson .InvolvedObject.Labels }}',
           e: '{{ index .InvolvedObject.Labels "app" | default "none" }}', f: '{{ .LastTimestamp.UTC.Format "2006-01-02T15:04:05Z" }}',
           g: '{{ printf "%s x%d" .Reason .Count }}', h: '{{ regexReplaceAll "[0-9a-f]{8,}" .Message "#" }}'}"##,
     );
+    group.finish();
+}
+
+/// Renders one layout for every event.
+fn bench_layout(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    events: &[Arc<Event>],
+    name: &str,
+    layout: &str,
+) {
+    let value: Value = parse(layout);
     let Ok(layout) = Layout::compile(&value) else {
         unreachable!()
     };
-    group.bench_function(
-        "render a layout of 8 templates that call functions",
-        |bencher| {
-            bencher.iter(|| {
-                body.clear();
-                for event in &events {
-                    drop(black_box(layout.append(event, false, &mut body)));
-                }
-            });
-        },
-    );
-    group.finish();
+    let mut body = Vec::with_capacity(1 << 20);
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            body.clear();
+            for event in events {
+                drop(black_box(layout.append(event, false, &mut body)));
+            }
+        });
+    });
 }
 
 criterion_group!(benches, bench);

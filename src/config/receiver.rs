@@ -192,6 +192,13 @@ impl ReceiverFile {
                 layout.problem("an empty layout counts as none: documents are written whole"),
             );
         }
+        if let SinkConfig::OpenSearch(config, _) = &sink
+            && !config.document_type.is_empty()
+        {
+            warnings.push(config.document_type.problem(
+                "without effect: no server that is left knows types of documents; leave it out",
+            ));
+        }
         let defaults = sink.batch_defaults();
         let batch = BatchLimits {
             max_events: positive(batch_file.max_events.as_ref())?.unwrap_or(defaults.max_events),

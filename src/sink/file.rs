@@ -50,10 +50,9 @@ pub fn build(config: &FileConfig, settings: SinkSettings) -> anyhow::Result<Box<
         return Err(path.problem("a file receiver needs a `path`").into());
     }
     let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
-    let body = match standard(path, body) {
-        Ok(sink) => return Ok(sink),
-        Err(body) => body,
-    };
+    if let Some(sink) = standard(path) {
+        return Ok(sink(body));
+    }
     let max_bytes = if config.maxsize == 0 {
         100
     } else {

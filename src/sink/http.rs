@@ -59,12 +59,15 @@ impl TlsConfig {
         if self.insecure_skip_verify {
             warn!("tls.insecureSkipVerify: whoever answers is believed to be the server");
         }
-        if let Some(name) = &self.server_name {
+        // Files in the wild have the incumbent's keys with nothing in them, for which it takes them for absent.
+        if let Some(name) = self.server_name.as_ref().filter(|name| !name.is_empty()) {
             bail!(
                 "tls.serverName ({name}) is not supported: use a host name that is in the server's certificate"
             );
         }
-        let identity = match (&self.cert_file, &self.key_file) {
+        let [ca, certificate, key] =
+            [&self.ca_file, &self.cert_file, &self.key_file].map(|file| given(file.as_deref()));
+        let identity = match (certificate, key) {
             (None, None) => None,
             (Some(certificate), Some(key)) => Some(Identity {
                 certificate: read(certificate)?,
@@ -77,9 +80,14 @@ impl TlsConfig {
                 bail!("tls.keyFile is given without tls.certFile: a client certificate needs both")
             }
         };
-        let ca = self.ca_file.as_deref().map(read).transpose()?;
+        let ca = ca.map(read).transpose()?;
         Ok(TlsFiles { ca, identity })
     }
+}
+
+/// A file that is named.
+fn given(file: Option<&Path>) -> Option<&Path> {
+    file.filter(|file| !file.as_os_str().is_empty())
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -173,6 +181,25 @@ mod tests {
         ] {
             assert_eq!(classify(status), kind, "{status}");
         }
+    }
+
+    #[test]
+    fn keys_of_tls_with_nothing_in_them_are_absent() {
+        let nothing = TlsConfig {
+            server_name: Some(String::new()),
+            ca_file: Some(PathBuf::new()),
+            cert_file: Some(PathBuf::new()),
+            key_file: Some(PathBuf::new()),
+            ..TlsConfig::default()
+        };
+        let files = nothing.load().unwrap();
+        assert!(files.ca.is_none() && files.identity.is_none());
+        let half = TlsConfig {
+            cert_file: Some(PathBuf::from("client.pem")),
+            ..nothing
+        };
+        let told = half.load().err().unwrap().to_string();
+        assert!(told.contains("without tls.keyFile"), "{told}");
     }
 
     #[test]

@@ -53,17 +53,17 @@ pub struct OpenSearchConfig {
     /// Whether documents have ids.
     #[serde(rename = "documentID")]
     document_id: DocumentId,
-    /// Means nothing any more: the servers that knew document types are gone.
+    /// Without effect: the servers that knew types of documents are gone.
     #[serde(rename = "type")]
-    _document_type: String,
+    pub document_type: Located<String>,
     /// Writes `_` for `.` in the keys of labels and annotations.
     pub de_dot: bool,
     /// Templates in place of the document.
     pub layout: Option<Located<Value>>,
     /// TLS of `https` hosts.
     tls: TlsConfig,
-    /// Compresses requests.
-    gzip: bool,
+    /// Compresses requests, unless it says not to.
+    gzip: Option<bool>,
     /// Elastic's name of a deployment. Instead of `hosts`.
     #[serde(rename = "cloudID")]
     cloud_id: Located<String>,
@@ -131,11 +131,11 @@ impl Default for OpenSearchConfig {
             index_format: Located::default(),
             data_stream: Located::default(),
             document_id: DocumentId::Event,
-            _document_type: String::new(),
+            document_type: Located::default(),
             de_dot: false,
             layout: None,
             tls: TlsConfig::default(),
-            gzip: true,
+            gzip: None,
             cloud_id: Located::default(),
             api_key: Located::default(),
             bearer_token: Located::default(),
@@ -209,7 +209,7 @@ impl OpenSearch {
             target,
             ids,
             body,
-            gzip: config.gzip,
+            gzip: config.gzip.unwrap_or(true),
             path,
         })
     }

@@ -55,10 +55,9 @@ pub fn build(config: &PipeConfig, settings: SinkSettings) -> anyhow::Result<Box<
         return Err(config.path.problem("a pipe receiver needs a `path`").into());
     }
     let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
-    let body = match standard(&config.path, body) {
-        Ok(sink) => return Ok(sink),
-        Err(body) => body,
-    };
+    if let Some(sink) = standard(&config.path) {
+        return Ok(sink(body));
+    }
     let path = PathBuf::from(&config.path.value);
     let file = Appender::new(RotatingFile {
         path: path.clone(),

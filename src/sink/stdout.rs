@@ -134,20 +134,24 @@ impl<W: AsyncWrite + Unpin + Send> Sink for Lines<W> {
     }
 }
 
-/// The sink for standard output or standard error, if that is what `path` means; else the body back.
-pub(super) fn standard(path: &str, body: Body) -> Result<Box<dyn Sink>, Body> {
+/// What makes the sink for standard output or standard error, if that is what `path` means.
+pub(super) fn standard(path: &str) -> Option<fn(Body) -> Box<dyn Sink>> {
     match path {
-        "/dev/stdout" => Ok(Box::new(Lines {
-            writer: tokio::io::stdout(),
-            name: "standard output",
-            style: Style::Json(body),
-        })),
-        "/dev/stderr" => Ok(Box::new(Lines {
-            writer: tokio::io::stderr(),
-            name: "standard error",
-            style: Style::Json(body),
-        })),
-        _ => Err(body),
+        "/dev/stdout" => Some(|body| {
+            Box::new(Lines {
+                writer: tokio::io::stdout(),
+                name: "standard output",
+                style: Style::Json(body),
+            })
+        }),
+        "/dev/stderr" => Some(|body| {
+            Box::new(Lines {
+                writer: tokio::io::stderr(),
+                name: "standard error",
+                style: Style::Json(body),
+            })
+        }),
+        _ => None,
     }
 }
 

@@ -228,7 +228,11 @@ impl<'a> NodeDeserializer<'a> {
         }
     }
 
-    fn number<T: TryFrom<i128>>(&self) -> Result<T, Error> {
+    /// A key with nothing after it is 0, as for Go: files in the wild have keys that are only commented.
+    fn number<T: TryFrom<i128> + Default>(&self) -> Result<T, Error> {
+        if self.is_null() {
+            return Ok(T::default());
+        }
         let what = "a whole number";
         let text = self.plain(what)?;
         match integer(&text).map(T::try_from) {
@@ -242,6 +246,9 @@ impl<'a> NodeDeserializer<'a> {
     }
 
     fn float(&self) -> Result<f64, Error> {
+        if self.is_null() {
+            return Ok(0.0);
+        }
         let what = "a number";
         let text = self.plain(what)?;
         float(&text).map_or_else(|| self.expected(what), Ok)
@@ -321,6 +328,9 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.is_null() {
+            return self.locate(visitor.visit_bool(false));
+        }
         let what = "true or false";
         let text = self.plain(what)?;
         match boolean(&text) {

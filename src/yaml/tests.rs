@@ -93,6 +93,16 @@ fn scalars_become_what_is_due() {
     assert_eq!(warnings, [] as [String; 0]);
     assert_eq!(load("kubeBurst: 0x10").0.kube_burst, 16);
     assert_eq!(load("name: ~").0.name, "");
+    let (nothing, _) = load("name:\nkubeBurst: # later\nkubeQPS: ~\nomitLookup:\n");
+    assert_eq!(
+        (
+            nothing.name.as_str(),
+            nothing.kube_burst,
+            nothing.omit_lookup
+        ),
+        ("", 0, false)
+    );
+    assert!(nothing.qps.abs() < 1e-6);
     assert_eq!(load("name: yes").0.name, "yes");
     assert_eq!(load("name: !!str 5").0.name, "5");
 }

@@ -35,12 +35,17 @@ fn every_example_passes_a_strict_check() {
     assert!(checked > 5, "{checked}");
 }
 
-/// The YAML in the README and in docs/ that is a whole configuration.
+/// The YAML in the README, in MIGRATION.md and in docs/ that is a whole configuration.
 #[test]
 fn every_configuration_in_the_documentation_passes_a_strict_check() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut checked = 0;
-    for file in ["README.md", "docs/configuration.md"] {
+    for file in [
+        "README.md",
+        "MIGRATION.md",
+        "docs/configuration.md",
+        "docs/templates.md",
+    ] {
+        let mut checked = 0;
         let document = fs::read_to_string(root.join(file)).unwrap();
         for block in document.split("```yaml\n").skip(1) {
             let config = block.split("```").next().unwrap();
@@ -54,8 +59,9 @@ fn every_configuration_in_the_documentation_passes_a_strict_check() {
                 checked += 1;
             }
         }
+        // The keys are in tables.
+        assert!(checked > 0 || file == "docs/configuration.md", "{file}");
     }
-    assert!(checked > 0);
 }
 
 /// Every metric is in the documentation, with its help text, and nothing else is.

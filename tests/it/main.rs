@@ -14,6 +14,8 @@ mod end_to_end;
 mod examples;
 mod fuzz;
 mod lookup;
+mod migration;
 mod opensearch;
 mod replay;
 mod support;
+mod wire;
