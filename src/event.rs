@@ -16,6 +16,8 @@ pub use self::time::Time;
 mod document;
 pub mod go_json;
 mod lenient;
+#[cfg(test)]
+pub(crate) mod testing;
 mod time;
 mod weight;
 

@@ -84,17 +84,7 @@ impl Serialize for Document<'_> {
         if count != 0 {
             map.serialize_entry("count", &count)?;
         }
-        text(&mut map, "type", &event.kind)?;
-        map.serialize_entry("eventTime", &event.event_time.map(Shown::Micros))?;
-        if let Some(series) = &event.series {
-            map.serialize_entry("series", series)?;
-        }
-        text(&mut map, "action", &event.action)?;
-        if let Some(related) = &event.related {
-            map.serialize_entry("related", related)?;
-        }
-        map.serialize_entry("reportingComponent", &event.reporting_component)?;
-        map.serialize_entry("reportingInstance", &event.reporting_instance)?;
+        occurrence(&mut map, event)?;
         map.serialize_entry("clusterName", &event.cluster_name)?;
         map.serialize_entry(
             "involvedObject",
@@ -139,19 +129,24 @@ impl Serialize for ApiEvent<'_> {
         if event.count != 0 {
             map.serialize_entry("count", &event.count)?;
         }
-        text(&mut map, "type", &event.kind)?;
-        map.serialize_entry("eventTime", &event.event_time.map(Shown::Micros))?;
-        if let Some(series) = &event.series {
-            map.serialize_entry("series", series)?;
-        }
-        text(&mut map, "action", &event.action)?;
-        if let Some(related) = &event.related {
-            map.serialize_entry("related", related)?;
-        }
-        map.serialize_entry("reportingComponent", &event.reporting_component)?;
-        map.serialize_entry("reportingInstance", &event.reporting_instance)?;
+        occurrence(&mut map, event)?;
         map.end()
     }
+}
+
+/// What follows the count, which no document changes.
+fn occurrence<M: SerializeMap>(map: &mut M, event: &Event) -> Result<(), M::Error> {
+    text(map, "type", &event.kind)?;
+    map.serialize_entry("eventTime", &event.event_time.map(Shown::Micros))?;
+    if let Some(series) = &event.series {
+        map.serialize_entry("series", series)?;
+    }
+    text(map, "action", &event.action)?;
+    if let Some(related) = &event.related {
+        map.serialize_entry("related", related)?;
+    }
+    map.serialize_entry("reportingComponent", &event.reporting_component)?;
+    map.serialize_entry("reportingInstance", &event.reporting_instance)
 }
 
 impl Serialize for Metadata {

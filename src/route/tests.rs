@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::event::testing::recorded;
 use crate::event::{InvolvedObject, Metadata, Source};
 
 /// The event of a row: the name of a recorded one, or flat fields.
@@ -55,19 +56,6 @@ impl From<Flat> for Event {
             ..Self::default()
         }
     }
-}
-
-fn recorded() -> BTreeMap<String, Event> {
-    let files = [
-        include_str!("../../tests/vectors/documents.jsonl"),
-        include_str!("../../tests/vectors/events.jsonl"),
-    ];
-    let rows = files.into_iter().flat_map(str::lines).map(|line| {
-        let row: serde_json::Value = serde_json::from_str(line).unwrap();
-        let event: Event = serde_json::from_value(row["document"].clone()).unwrap();
-        (row["name"].as_str().unwrap().to_owned(), event)
-    });
-    rows.collect()
 }
 
 /// Splits a file of rows, so that a row can be read with its own types.

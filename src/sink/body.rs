@@ -1,5 +1,8 @@
 //! What a receiver writes of an event: its document, or the receiver's layout.
 
+use std::sync::Arc;
+
+use super::Rejection;
 use crate::event::{Compat, Document, DocumentOptions, Event};
 use crate::template::{Layout, RenderError};
 use crate::yaml::{Located, Value};
@@ -47,6 +50,26 @@ impl Body {
             .map_err(RenderError::from),
             Some(layout) => layout.append(event, self.document.de_dot, to),
         }
+    }
+
+    /// Every event as a line, and those that cannot be written.
+    pub fn lines(&self, batch: &[Arc<Event>]) -> (Vec<u8>, Vec<Rejection>) {
+        let mut lines = Vec::with_capacity(batch.len() * 1024);
+        let mut rejected = Vec::new();
+        for (index, event) in batch.iter().enumerate() {
+            let start = lines.len();
+            match self.append(event, &mut lines) {
+                Ok(()) => lines.push(b'\n'),
+                Err(error) => {
+                    lines.truncate(start);
+                    rejected.push(Rejection {
+                        index,
+                        reason: error.to_string(),
+                    });
+                }
+            }
+        }
+        (lines, rejected)
     }
 }
 

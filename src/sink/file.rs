@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub use self::rotating::is_torn;
 pub(super) use self::rotating::{Appender, RotatingFile};
 use super::body::Body;
-use super::stdout::{encode, standard};
+use super::stdout::standard;
 use super::{Receipt, SendError, Sink, SinkSettings};
 use crate::event::Event;
 use crate::yaml::{Located, Value};
@@ -75,8 +75,7 @@ pub fn build(config: &FileConfig, settings: SinkSettings) -> anyhow::Result<Box<
 
 impl FileSink {
     async fn write(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
-        let mut lines = Vec::with_capacity(batch.len() * 1024);
-        let rejected = encode(&self.body, batch, &mut lines);
+        let (lines, rejected) = self.body.lines(batch);
         self.file.append(lines).await?;
         Ok(Receipt {
             rejected,

@@ -85,6 +85,15 @@ impl TlsConfig {
     }
 }
 
+// === impl Identity ===
+
+impl Identity {
+    /// Key and certificate in one text, as clients take them.
+    pub fn pem(&self) -> Vec<u8> {
+        [self.key.as_slice(), b"\n", &self.certificate].concat()
+    }
+}
+
 /// A file that is named.
 fn given(file: Option<&Path>) -> Option<&Path> {
     file.filter(|file| !file.as_os_str().is_empty())

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::body::Body;
 use super::file::{Appender, RotatingFile};
-use super::stdout::{encode, standard};
+use super::stdout::standard;
 use super::{Receipt, SendError, Sink, SinkSettings};
 use crate::event::Event;
 use crate::yaml::{Located, Value};
@@ -81,8 +81,7 @@ pub fn build(config: &PipeConfig, settings: SinkSettings) -> anyhow::Result<Box<
 
 impl Pipe {
     async fn write(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
-        let mut lines = Vec::with_capacity(batch.len() * 1024);
-        let rejected = encode(&self.body, batch, &mut lines);
+        let (lines, rejected) = self.body.lines(batch);
         if self.reader.is_some() || self.is_pipe().await {
             self.write_to_pipe(&lines).await.map_err(|error| {
                 let path = self.path.display();

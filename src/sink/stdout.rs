@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::body::Body;
-use super::{Receipt, Rejection, SendError, SendErrorKind, Sink, SinkSettings};
+use super::{Receipt, SendError, SendErrorKind, Sink, SinkSettings};
 use crate::event::Event;
 use crate::yaml::{Located, Value};
 
@@ -87,17 +87,17 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
     }
 
     async fn write(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
-        let mut lines = Vec::with_capacity(batch.len() * 1024);
-        let rejected = match &mut self.style {
-            Style::Json(body) => encode(body, batch, &mut lines),
+        let (lines, rejected) = match &mut self.style {
+            Style::Json(body) => body.lines(batch),
             Style::Table { headed } => {
+                let mut lines = Vec::new();
                 if !std::mem::replace(headed, true) {
                     table::append_head(&mut lines);
                 }
                 for event in batch {
                     table::append(event, &mut lines);
                 }
-                Vec::new()
+                (lines, Vec::new())
             }
         };
         let written = async {
@@ -153,25 +153,6 @@ pub(super) fn standard(path: &str) -> Option<fn(Body) -> Box<dyn Sink>> {
         }),
         _ => None,
     }
-}
-
-/// Appends every event as a line; returns those that cannot be written.
-pub(super) fn encode(body: &Body, batch: &[Arc<Event>], lines: &mut Vec<u8>) -> Vec<Rejection> {
-    let mut rejected = Vec::new();
-    for (index, event) in batch.iter().enumerate() {
-        let start = lines.len();
-        match body.append(event, lines) {
-            Ok(()) => lines.push(b'\n'),
-            Err(error) => {
-                lines.truncate(start);
-                rejected.push(Rejection {
-                    index,
-                    reason: error.to_string(),
-                });
-            }
-        }
-    }
-    rejected
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use super::body::Body;
 use super::http::{
     Headers, HttpClient, OneByOne, Service, TlsConfig, authorization, parse_url, refuse_fields,
 };
-use super::stdout::encode;
 use super::{Receipt, SendError, Sink, SinkSettings};
 use crate::event::Event;
 use crate::template::Template;
@@ -211,8 +210,7 @@ impl Service for Each {
 
 impl Together {
     async fn send_together(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
-        let mut body = Vec::with_capacity(batch.len() * 1024);
-        let rejected = encode(&self.body, batch, &mut body);
+        let (mut body, rejected) = self.body.lines(batch);
         let Some(first) = batch.first().filter(|_| rejected.len() < batch.len()) else {
             return Ok(Receipt {
                 rejected,

@@ -1,8 +1,7 @@
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use super::*;
+use crate::event::testing::recorded;
 use crate::yaml;
 
 mod bounds;
@@ -14,20 +13,6 @@ fn located(text: &str) -> Located<String> {
         position: Position { line: 3, column: 9 },
         written: None,
     }
-}
-
-/// The recorded events by name.
-fn events() -> BTreeMap<String, Event> {
-    let files = [
-        include_str!("../../tests/vectors/documents.jsonl"),
-        include_str!("../../tests/vectors/events.jsonl"),
-    ];
-    let rows = files.into_iter().flat_map(str::lines).map(|line| {
-        let row: serde_json::Value = serde_json::from_str(line).unwrap();
-        let event: Event = serde_json::from_value(row["document"].clone()).unwrap();
-        (row["name"].as_str().unwrap().to_owned(), event)
-    });
-    rows.collect()
 }
 
 #[derive(Deserialize)]
@@ -72,7 +57,7 @@ fn outcome(template: &str, event: &Event) -> Result<String, &'static str> {
 
 #[test]
 fn templates_render_as_the_incumbents_do() {
-    let events = events();
+    let events = recorded();
     let mut wrong = Vec::new();
     let mut checked = 0;
     for (file, text) in [
@@ -256,7 +241,7 @@ fn layouts_are_written_as_the_incumbent_writes_them() {
         kept: Option<yaml::Value>,
         when: Option<String>,
     }
-    let events = events();
+    let events = recorded();
     let layouts = rows::<LayoutRow>(include_str!("../../tests/vectors/layouts.yaml"));
     assert!(layouts.len() > 30, "{}", layouts.len());
     for row in layouts {

@@ -45,13 +45,7 @@ impl HttpClient {
             }
         }
         if let Some(identity) = &files.identity {
-            let pem = [
-                identity.key.as_slice(),
-                b"\n",
-                identity.certificate.as_slice(),
-            ]
-            .concat();
-            let identity = reqwest::Identity::from_pem(&pem);
+            let identity = reqwest::Identity::from_pem(&identity.pem());
             builder = builder.identity(
                 identity
                     .context("tls.certFile and tls.keyFile are no certificate and key in PEM")?,

@@ -155,12 +155,7 @@ impl Host {
                 builder = builder.auth(Credentials::Basic(user, password));
             }
             (Some(identity), user) => {
-                let pem = [
-                    identity.key.as_slice(),
-                    b"\n",
-                    identity.certificate.as_slice(),
-                ]
-                .concat();
+                let pem = identity.pem();
                 builder = builder.auth(Credentials::Certificate(ClientCertificate::Pem(pem)));
                 if let Some((user, password)) = user {
                     builder = builder.header(http::header::AUTHORIZATION, basic(&user, &password));

@@ -200,7 +200,7 @@ proptest! {
         event in any::<prop::sample::Index>(),
     ) {
         thread_local! {
-            static MATERIAL: (Vec<String>, Vec<Event>) = (pieces(), events().into_values().collect());
+            static MATERIAL: (Vec<String>, Vec<Event>) = (pieces(), recorded().into_values().collect());
         }
         MATERIAL.with(|(pieces, events)| {
             let mut text = String::new();
