@@ -107,8 +107,11 @@ impl Router {
         self.metrics.happened(&event);
         let resolution = self.route.resolve(&event);
         if self.enricher.is_on() && self.reads_object(&resolution) {
-            if let Some(event) = self.enricher.enrich(event) {
-                self.deliver_completed(event).await;
+            match self.enricher.enrich(event) {
+                None => {}
+                Some(event) if resolution.reads_object => self.deliver_completed(event).await,
+                // What is known of the object now changes nothing about who gets the event.
+                Some(event) => self.deliver(event, resolution).await,
             }
             return;
         }
