@@ -103,6 +103,13 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read the TLS file {}", path.display()))
 }
 
+/// A part of a URL, as it was before it was put there.
+pub fn decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
 /// What a status says of the whole request. `None` for success.
 ///
 /// 401 and 403 are retried, because credentials are rotated and rights are granted while we run. Amazon also says 403

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
 
-use super::{TlsConfig, classify, no_answer, reason, retry_after};
+use super::{TlsConfig, basic, classify, decode, no_answer, reason, retry_after};
 use crate::sink::{SendError, SendErrorKind};
 
 /// Makes requests, each within its time, without following redirects.
@@ -55,7 +55,10 @@ impl HttpClient {
     }
 
     /// Makes one request. Any status is an answer.
-    pub async fn send(&self, request: Request) -> Result<Answer, SendError> {
+    pub async fn send(&self, mut request: Request) -> Result<Answer, SendError> {
+        if let Some(user) = user(request.url()) {
+            request.headers_mut().entry(AUTHORIZATION).or_insert(user);
+        }
         let mut response = self.0.execute(request).await.map_err(no_answer)?;
         // A short answer is read to its end, so that the connection can serve again.
         let mut body = Vec::new();
@@ -103,6 +106,13 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
         return Err("the endpoint must begin with http:// or https://".to_owned());
     }
     Ok(url)
+}
+
+/// What stands for the user in a URL, as Go's client has it: a header that is given comes before it.
+fn user(url: &Url) -> Option<HeaderValue> {
+    let password = url.password().unwrap_or_default();
+    (!url.username().is_empty() || !password.is_empty())
+        .then(|| basic(&decode(url.username()), &decode(password)))
 }
 
 /// A request that posts JSON.

@@ -14,7 +14,7 @@ use url::Origin;
 
 use super::access::cloud_url;
 use super::{Dialect, OpenSearchConfig};
-use crate::sink::http::{TlsFiles, basic};
+use crate::sink::http::{TlsFiles, basic, decode};
 use crate::sink::{SendError, SendErrorKind};
 
 /// The hosts, used in turn.
@@ -172,12 +172,6 @@ impl Host {
             resting_until: None,
         })
     }
-}
-
-fn decode(text: &str) -> String {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8_lossy()
-        .into_owned()
 }
 
 fn urls(config: &OpenSearchConfig, dialect: Dialect) -> anyhow::Result<Vec<Url>> {

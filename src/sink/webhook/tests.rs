@@ -241,3 +241,18 @@ fn nothing_shows_a_secret() {
         "{shown}"
     );
 }
+
+#[tokio::test]
+async fn a_user_in_the_url_authenticates_unless_a_header_does() {
+    for (more, header) in [
+        ("", "authorization:Basic dXNAZXI6aHVudGVyMg=="),
+        ("bearerToken: t", "authorization:Bearer t"),
+    ] {
+        let server = Server::start(Vec::new()).await;
+        let url = server.url.replace("http://", "http://us%40er:hunter2@");
+        let mut sink = sink_from(&format!("endpoint: {url}/hook\n{more}")).unwrap();
+        sink.send(&events("a")).await.unwrap();
+        let sent = server.requests().remove(0).headers;
+        assert!(sent.contains(&header.to_owned()), "{sent:?}");
+    }
+}
