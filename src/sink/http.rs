@@ -13,10 +13,12 @@ use crate::event::Time;
 pub use self::client::{Answer, HttpClient, parse_url, post_json};
 pub use self::headers::{Headers, authorization, basic, refuse_fields, secret};
 pub use self::one_by_one::{OneByOne, Service};
+pub use self::secrets::Secrets;
 
 mod client;
 mod headers;
 mod one_by_one;
+mod secrets;
 
 /// TLS of a connection, under the incumbent's names.
 #[derive(Debug, Clone, Default, Deserialize)]

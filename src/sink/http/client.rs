@@ -6,14 +6,13 @@ use anyhow::Context as _;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
 
-use super::{TlsConfig, basic, classify, decode, no_answer, reason, retry_after};
+use super::{Secrets, TlsConfig, basic, classify, decode, no_answer, reason, retry_after};
 use crate::sink::{SendError, SendErrorKind};
 
 /// Makes requests, each within its time, without following redirects.
 pub struct HttpClient(Client);
 
 /// What a server answered.
-#[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
@@ -21,6 +20,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its beginning.
     pub body: Vec<u8>,
+    /// Not to be shown of it.
+    secrets: Secrets,
 }
 
 /// How much of an answer is read, for its words and for its connection.
@@ -59,6 +60,7 @@ impl HttpClient {
         if let Some(user) = user(request.url()) {
             request.headers_mut().entry(AUTHORIZATION).or_insert(user);
         }
+        let secrets = Secrets::of(request.headers(), request.url());
         let mut response = self.0.execute(request).await.map_err(no_answer)?;
         // A short answer is read to its end, so that the connection can serve again.
         let mut body = Vec::new();
@@ -72,6 +74,7 @@ impl HttpClient {
             status: response.status().as_u16(),
             headers: std::mem::take(response.headers_mut()),
             body,
+            secrets,
         })
     }
 }
@@ -88,7 +91,7 @@ impl Answer {
     pub fn error(&self, kind: SendErrorKind) -> SendError {
         let reason = match self.status {
             300..=399 => format!("HTTP {}: redirects are not followed", self.status),
-            _ => reason(self.status, &self.body),
+            _ => reason(self.status, &self.secrets.hide(&self.body)),
         };
         SendError {
             kind,

@@ -14,7 +14,7 @@ use url::Origin;
 
 use super::access::cloud_url;
 use super::{Dialect, OpenSearchConfig};
-use crate::sink::http::{TlsFiles, basic, decode};
+use crate::sink::http::{Secrets, TlsFiles, basic, classify, decode};
 use crate::sink::{SendError, SendErrorKind};
 
 /// The hosts, used in turn.
@@ -28,6 +28,8 @@ struct Host {
     /// Without credentials.
     name: String,
     origin: Origin,
+    /// Not to be found in what it says.
+    secrets: Secrets,
     resting_until: Option<Instant>,
 }
 
@@ -70,9 +72,13 @@ impl Hosts {
             Ok::<_, opensearch::Error>((origin, (status, headers, response.bytes().await?)))
         };
         match answer.await {
-            Ok((origin, answer)) => {
+            Ok((origin, mut answer)) => {
                 host.resting_until = None;
                 if origin == host.origin {
+                    let (status, _, body) = &mut answer;
+                    if classify(*status).is_some() {
+                        *body = host.secrets.hide(body).into();
+                    }
                     return Ok(answer);
                 }
                 // The client follows redirects, by a GET even, so that this answers something else than was asked.
@@ -130,6 +136,11 @@ impl Host {
             _ if config.username.is_empty() || config.password.is_empty() => None,
             _ => Some((config.username.clone(), config.password.clone())),
         };
+        let mut headers = access.clone();
+        if let Some((user, password)) = &user {
+            headers.insert(http::header::AUTHORIZATION, basic(user, password));
+        }
+        let secrets = Secrets::of(&headers, &url);
         // Neither fails for a URL that has a host.
         let _ = url.set_username("");
         let _ = url.set_password(None);
@@ -169,6 +180,7 @@ impl Host {
             transport,
             name,
             origin,
+            secrets,
             resting_until: None,
         })
     }

@@ -340,3 +340,19 @@ fn what_cannot_work_is_refused_at_load() {
         assert!(error.contains(message), "{text}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_server_that_answers_with_what_it_was_asked_gives_no_secret_away() {
+    let echo = "denied: Basic b3RoZXI6aHVudGVyMg==, in-header".to_owned();
+    let server = Server::start(vec![Answer::Status(401, "", echo)]).await;
+    let mut sink = sink_from(&format!(
+        "hosts: {}\nindex: i\nusername: other\npassword: hunter2\nheaders: {{X-Key: in-header}}",
+        server.url
+    ))
+    .unwrap();
+    let error = sink.send(&events("a")).await.unwrap_err();
+    assert_eq!(error.reason, "HTTP 401: denied: ***, ***");
+    let sent = server.requests().remove(0).headers;
+    let header = "authorization:Basic b3RoZXI6aHVudGVyMg==".to_owned();
+    assert!(sent.contains(&header), "{sent:?}");
+}

@@ -256,3 +256,30 @@ async fn a_user_in_the_url_authenticates_unless_a_header_does() {
         assert!(sent.contains(&header.to_owned()), "{sent:?}");
     }
 }
+
+#[tokio::test]
+async fn a_server_that_answers_with_what_it_was_asked_gives_no_secret_away() {
+    let echo = "denied: POST /hook/T0001-a-long-key?token=in-query for Bearer in-bearer, \
+                in-bearer, in-header, application/json";
+    let server = Server::start(vec![Answer::Status(400, "", echo.to_owned())]).await;
+    let mut sink = sink_from(&format!(
+        "endpoint: {}/hook/T0001-a-long-key?token=in-query\nbearerToken: in-bearer\nheaders: {{X-Api-Key: in-header}}",
+        server.url
+    ))
+    .unwrap();
+    let receipt = sink.send(&events("a")).await.unwrap();
+    assert_eq!(
+        receipt.rejected[0].reason,
+        "HTTP 400: denied: POST /hook/***?*** for ***, ***, ***, application/json"
+    );
+}
+
+#[tokio::test]
+async fn a_user_in_a_url_is_not_given_away() {
+    let echo = "denied: Basic dXNAZXI6aHVudGVyMg==".to_owned();
+    let server = Server::start(vec![Answer::Status(400, "", echo)]).await;
+    let url = server.url.replace("http://", "http://us%40er:hunter2@");
+    let mut sink = sink_from(&format!("endpoint: {url}/hook")).unwrap();
+    let receipt = sink.send(&events("a")).await.unwrap();
+    assert_eq!(receipt.rejected[0].reason, "HTTP 400: denied: ***");
+}
