@@ -104,7 +104,7 @@ struct ReplayArgs {
     /// Events: a Kubernetes List, JSON lines of Events, watch frames, or our own documents; `-` is standard input
     #[arg(long, value_name = "FILE")]
     events: PathBuf,
-    /// Print what would be sent, and send nothing
+    /// Print each receiver and its document or layout, and send nothing
     #[arg(long)]
     dry_run: bool,
 }

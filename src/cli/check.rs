@@ -1,4 +1,4 @@
-//! `check`: everything that is wrong or odd in a configuration, in one run, without a cluster or a network.
+//! `check`: what is wrong or odd in a configuration, the whole of it in one run, without a cluster or a network.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
