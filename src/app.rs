@@ -24,9 +24,9 @@ use crate::metrics::{Metrics, ReceiverMetrics};
 use crate::receiver::{Receiver, SinkClosed};
 use crate::route::Route;
 use crate::router::{InHand, Outlet, Router};
-use crate::sink::SinkSettings;
+use crate::sink::{Sink, SinkSettings};
 use crate::source::{Source, SourceConfig};
-use crate::yaml::{Located, Problem};
+use crate::yaml::{Located, Problem, Problems};
 
 /// Everything behind the source, built and not started.
 pub struct Pipeline {
@@ -115,7 +115,7 @@ impl Pipeline {
         for config in config.receivers {
             let (name, location) = (config.name.clone(), config.location.clone());
             let (outlet, receiver) = build_receiver(config, &metrics)
-                .map_err(|error| in_file(error, path, &location))?;
+                .map_err(|problems| ConfigError::of(path, located(problems, &location)))?;
             held.push(Held {
                 receiver: name,
                 queue: outlet.queue.probe(),
@@ -138,13 +138,33 @@ impl Pipeline {
         })
     }
 
-    /// What is wrong with receivers that only building them can tell: templates, URLs, certificate files.
+    /// The sinks of the receivers, in their order, for a look at what they would send.
+    pub fn sinks(config: Config) -> Result<Vec<Box<dyn Sink>>, Vec<Problem>> {
+        let (mut sinks, mut problems) = (Vec::new(), Vec::new());
+        for receiver in config.receivers {
+            let settings = settings(&receiver);
+            match receiver.sink.build(settings) {
+                Ok(sink) => sinks.push(sink),
+                Err(found) => problems.extend(located(found, &receiver.location)),
+            }
+        }
+        if problems.is_empty() {
+            Ok(sinks)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// All that is wrong with receivers that only building them can tell: templates, URLs, certificate files.
     pub fn problems(receivers: Vec<ReceiverConfig>, metrics: &Metrics) -> Vec<Problem> {
         let mut problems = Vec::new();
         for config in receivers {
-            let location = config.location.clone();
-            if let Err(error) = build_receiver(config, metrics) {
-                problems.push(located(error, &location));
+            let (location, is_whole) = (config.location.clone(), config.is_whole);
+            if let Err(mut found) = build_receiver(config, metrics) {
+                if !is_whole {
+                    found.retain_placed();
+                }
+                problems.extend(located(found, &location));
             }
         }
         problems
@@ -156,17 +176,17 @@ impl Pipeline {
     }
 
     /// Starts router and receivers in `tasks`.
-    fn spawn(self, tasks: &mut Tasks) {
+    fn spawn(self, tasks: &mut Tasks, ending: &CancellationToken) {
         tasks.spawn(self.router.run().map(Ok));
         for receiver in self.receivers {
-            tasks.spawn(receiver.run());
+            tasks.spawn(receiver.run(ending.clone()));
         }
     }
 
-    /// Runs until the input is closed and everything that went in is settled.
-    pub async fn run(self) -> Result<(), PartEnded> {
+    /// Runs until the input is closed and everything that went in is settled; once `ending`, nobody waits long any more.
+    pub async fn run(self, ending: &CancellationToken) -> Result<(), PartEnded> {
         let mut tasks = JoinSet::new();
-        self.spawn(&mut tasks);
+        self.spawn(&mut tasks, ending);
         while let Some(ended) = tasks.join_next().await {
             ended.map_err(|error| PartEnded::Bug(Some(error)))??;
         }
@@ -174,30 +194,30 @@ impl Pipeline {
     }
 }
 
-/// Where the error is: at a place in the file, or somewhere in a receiver.
-fn in_file(error: anyhow::Error, path: &str, receiver: &Located<String>) -> anyhow::Error {
-    ConfigError::Invalid {
-        path: path.to_owned(),
-        problem: located(error, receiver),
-    }
-    .into()
-}
-
-fn located(error: anyhow::Error, receiver: &Located<String>) -> Problem {
+/// What is missing is nowhere in the file: that is told of the receiver.
+fn located(problems: Problems, receiver: &Located<String>) -> Vec<Problem> {
     let name = &receiver.value;
-    match error.downcast::<Problem>() {
-        Ok(problem) if problem.position.line > 0 => problem,
-        // Something is missing, and that is nowhere.
-        Ok(problem) => receiver.problem(format!("the receiver `{name}`: {}", problem.message)),
-        Err(error) => receiver.problem(format!("the receiver `{name}`: {error:#}")),
-    }
+    let problems = problems.into_vec().into_iter();
+    problems
+        .map(|problem| match problem.position.line {
+            0 => receiver.problem(format!("the receiver `{name}`: {}", problem.message)),
+            _ => problem,
+        })
+        .collect()
 }
 
-fn build_receiver(config: ReceiverConfig, metrics: &Metrics) -> anyhow::Result<(Outlet, Receiver)> {
-    let settings = SinkSettings {
+fn settings(config: &ReceiverConfig) -> SinkSettings {
+    SinkSettings {
         timeout: config.timeout,
         compat: config.compat,
-    };
+    }
+}
+
+fn build_receiver(
+    config: ReceiverConfig,
+    metrics: &Metrics,
+) -> Result<(Outlet, Receiver), Problems> {
+    let settings = settings(&config);
     let sink = config.sink.build(settings)?;
     let dead_letter = DeadLetter::new(&config.name, config.dead_letter);
     let (sender, queued) = queue(config.queue_bytes);
@@ -280,7 +300,7 @@ impl App {
             tasks.spawn(source.run(shutdown.clone()).map(Ok));
         }
         let account = self.pipeline.account();
-        self.pipeline.spawn(&mut tasks);
+        self.pipeline.spawn(&mut tasks, &shutdown);
 
         tokio::select! {
             // In this order: told to stop, the sources end at once, and that is no failure.
@@ -316,6 +336,21 @@ impl App {
     }
 }
 
+// === impl Held ===
+
+impl Held {
+    /// What is in the queue, and what its sink has not settled.
+    fn left(&self) -> u64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of events"
+        )]
+        let in_flight = self.metrics.in_flight.get() as u64;
+        in_flight + u64::try_from(self.queue.state().events).unwrap_or(0)
+    }
+}
+
 /// What is held, and what came of the rest.
 #[derive(Clone)]
 pub struct Account {
@@ -344,9 +379,19 @@ impl Account {
             .sum()
     }
 
+    /// How many deliveries are not settled; an event that is not routed yet counts as one.
+    pub fn left(&self) -> u64 {
+        let unrouted = u64::try_from(self.unrouted()).unwrap_or(u64::MAX);
+        unrouted + self.held.iter().map(Held::left).sum::<u64>()
+    }
+
+    fn unrouted(&self) -> usize {
+        self.unrouted.state().events + self.in_hand.events()
+    }
+
     /// Says what is left unacknowledged at the end.
     fn close(&self) {
-        let unrouted = self.unrouted.state().events + self.in_hand.events();
+        let unrouted = self.unrouted();
         if unrouted > 0 {
             warn!(
                 events = unrouted,
@@ -354,13 +399,7 @@ impl Account {
             );
         }
         for held in &self.held {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a count of events"
-            )]
-            let in_flight = held.metrics.in_flight.get() as u64;
-            let left = in_flight + u64::try_from(held.queue.state().events).unwrap_or(0);
+            let left = held.left();
             if left > 0 {
                 warn!(
                     receiver = held.receiver,

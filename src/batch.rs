@@ -41,7 +41,6 @@ pub fn queue(max_bytes: usize) -> (QueueSender, BatchQueue) {
         state: Mutex::default(),
         more: Notify::new(),
         room: Notify::new(),
-        closed: Notify::new(),
     });
     (QueueSender(Arc::clone(&shared)), BatchQueue(shared))
 }
@@ -63,8 +62,6 @@ struct Shared {
     more: Notify,
     /// Rung when the pushing end may have.
     room: Notify,
-    /// Rung when the pushing end is gone.
-    closed: Notify,
 }
 
 #[derive(Default)]
@@ -128,21 +125,12 @@ impl Drop for QueueSender {
     fn drop(&mut self) {
         self.0.lock().closed = true;
         self.0.more.notify_one();
-        self.0.closed.notify_one();
     }
 }
 
 // === impl BatchQueue ===
 
 impl BatchQueue {
-    /// Waits until nothing more will be pushed.
-    pub async fn closed(&self) {
-        let closed = self.0.closed.notified();
-        if !self.0.lock().closed {
-            closed.await;
-        }
-    }
-
     /// The next batch, never empty; `None` once the queue is closed and empty. Closing cuts the wait short.
     ///
     /// Dropping the future loses nothing: events leave the queue only when a batch is returned.

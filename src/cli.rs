@@ -1,7 +1,7 @@
 //! The command line: the incumbent's flags, with one dash or two, and our commands.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::admin::Admin;
 use crate::app::{App, Pipeline};
 use crate::config::{Config, ConfigError, Loaded};
 use crate::enrich::Enricher;
-use crate::event::Event;
+use crate::event::{Event, visible};
 use crate::metrics::Metrics;
 use crate::route::Route;
 use crate::shutdown::Signals;
@@ -104,15 +104,23 @@ struct ReplayArgs {
     /// Events: a Kubernetes List, JSON lines of Events, watch frames, or our own documents; `-` is standard input
     #[arg(long, value_name = "FILE")]
     events: PathBuf,
-    /// Print each receiver and its document or layout, and send nothing
+    /// Print what each receiver would be sent, and send nothing
     #[arg(long)]
     dry_run: bool,
+    /// Send to this receiver alone, whatever the routes say; of dead letters, those it has left
+    #[arg(long, value_name = "NAME")]
+    receiver: Option<String>,
 }
 
 /// A command line that is understood and makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct UsageError(&'static str);
+struct UsageError(String);
+
+/// Whoever read our output has seen enough, as `head` does.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output")]
+struct NobodyReads;
 
 /// Something failed while running.
 const FAILURE: u8 = 1;
@@ -132,6 +140,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     // The one provider of cryptography. It fails if it is installed already, which is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     execute(cli).unwrap_or_else(|error| {
+        if error.is::<NobodyReads>() {
+            return ExitCode::SUCCESS;
+        }
         complain(format_args!("error: {error:#}"));
         let config = error
             .chain()
@@ -168,7 +179,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The incumbent's flags have one dash, or two, as Go's do.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 11] = [
+    const FLAGS: [&str; 12] = [
         "conf",
         "config",
         "kubeconfig",
@@ -179,6 +190,7 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
         "event",
         "events",
         "dry-run",
+        "receiver",
         "output",
     ];
     args.map(|arg| {
@@ -194,7 +206,7 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
 async fn run(args: RunArgs) -> anyhow::Result<()> {
     if !args.metrics_tls_config.is_empty() {
         bail!(UsageError(
-            "-metrics-tls-config is not supported: leave it out, and put a proxy in front of the metrics instead"
+            "-metrics-tls-config is not supported: leave it out, and put a proxy in front of the metrics instead".to_owned()
         ));
     }
     let (path, loaded) = load_or_built_in(args.conf.as_deref())?;
@@ -264,7 +276,7 @@ fn load(path: &Path) -> Result<(String, Loaded, Route), ConfigError> {
 fn one_input(config: &Path, events: &Path) -> Result<(), UsageError> {
     if config == Path::new("-") && events == config {
         return Err(UsageError(
-            "configuration and events can't both come from standard input",
+            "configuration and events can't both come from standard input".to_owned(),
         ));
     }
     Ok(())
@@ -285,24 +297,30 @@ fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
             .map(|at| loaded.config.receivers[at.0].name.as_str())
             .collect();
         let key = event.key().to_string();
+        let shown = visible(&key);
         match args.output {
             Output::Json => say(format_args!(
                 "{}",
                 serde_json::json!({"event": key, "receivers": receivers})
             )),
-            Output::Text if receivers.is_empty() => say(format_args!("{key}: no receiver")),
-            Output::Text => say(format_args!("{key}: {}", receivers.join(", "))),
+            Output::Text if receivers.is_empty() => say(format_args!("{shown}: no receiver")),
+            Output::Text => say(format_args!("{shown}: {}", receivers.join(", "))),
         }?;
     }
     Ok(exit_code(unread == 0))
 }
 
-/// The event, or word of what is none.
+/// The event, or word of what is none: of the first few, since a List that is torn is no event on any of its lines.
 fn readable(event: anyhow::Result<Event>, unread: &mut u64) -> Option<Event> {
+    const TOLD: u64 = 20;
     event
         .inspect_err(|error| {
             *unread += 1;
-            complain(format_args!("error: {error:#}"));
+            if *unread <= TOLD {
+                complain(format_args!("error: {error:#}"));
+            } else if *unread == TOLD + 1 {
+                complain(format_args!("error: there is more that is no event"));
+            }
         })
         .ok()
 }
@@ -315,9 +333,17 @@ fn exit_code(success: bool) -> ExitCode {
     }
 }
 
+/// `1 event`, `2 events`.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Prints a line that was asked for.
 fn say(line: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
-    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(NobodyReads.into()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 /// Prints a line for whoever called.

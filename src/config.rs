@@ -92,14 +92,12 @@ pub enum ConfigError {
         problem: Problem,
     },
     /// Several things in it are wrong.
-    #[error("{path}:{first} (the first of {count} errors: `check {path}` lists them all)")]
+    #[error("{path}:{first} (and more: `check {path}` lists all)")]
     Several {
         /// Which file.
         path: String,
         /// What comes first in it.
         first: Problem,
-        /// How many there are.
-        count: usize,
     },
 }
 
@@ -154,6 +152,21 @@ const BUILT_IN: &str =
     "route: {match: [{receiver: stdout}]}\nreceivers: [{name: stdout, stdout: {}}]\n";
 const BUILT_IN_TERMINAL: &str = "logLevel: warn\nroute: {match: [{receiver: stdout}]}\nreceivers: [{name: stdout, stdout: {format: text}}]\n";
 
+// === impl ConfigError ===
+
+impl ConfigError {
+    /// What is wrong with the file at `path`.
+    pub fn of(path: &str, mut problems: Vec<Problem>) -> Self {
+        let path = path.to_owned();
+        if problems.len() > 1 {
+            let first = problems.swap_remove(0);
+            return Self::Several { path, first };
+        }
+        let problem = problems.pop().unwrap_or_else(unreadable);
+        Self::Invalid { path, problem }
+    }
+}
+
 // === impl Config ===
 
 impl Config {
@@ -163,20 +176,12 @@ impl Config {
         let path = path.display().to_string();
         let Inspection {
             config,
-            mut errors,
+            errors,
             warnings,
         } = Self::inspect(&text, &|name| std::env::var(name).ok());
-        match (config, errors.len()) {
-            (Some(config), 0) => Ok(Loaded { config, warnings }),
-            (_, 0 | 1) => Err(ConfigError::Invalid {
-                path,
-                problem: errors.pop().unwrap_or_else(unreadable),
-            }),
-            (_, count) => Err(ConfigError::Several {
-                path,
-                first: errors.swap_remove(0),
-                count,
-            }),
+        match config {
+            Some(config) if errors.is_empty() => Ok(Loaded { config, warnings }),
+            _ => Err(ConfigError::of(&path, errors)),
         }
     }
 

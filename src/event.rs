@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 pub use self::document::{ApiEvent, Compat, Document, DocumentOptions};
 pub use self::time::Time;
+pub use self::visible::visible;
 
 mod document;
 pub mod go_json;
@@ -19,6 +20,7 @@ mod lenient;
 #[cfg(test)]
 pub(crate) mod testing;
 mod time;
+mod visible;
 mod weight;
 
 /// One version of an Event object.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::batch::{BatchLimits, BatchQueue};
@@ -40,6 +41,8 @@ pub struct Receiver {
     dead_letter: DeadLetter,
     metrics: ReceiverMetrics,
     outage: Outage,
+    /// The program is to end soon.
+    ending: CancellationToken,
 }
 
 /// A sink that will never take anything again.
@@ -77,11 +80,14 @@ impl Receiver {
             dead_letter,
             metrics,
             outage: Outage::default(),
+            ending: CancellationToken::new(),
         }
     }
 
-    /// Delivers until the queue is closed and empty. Fails if the sink is closed for good.
-    pub async fn run(mut self) -> Result<(), SinkClosed> {
+    /// Delivers until the queue is closed and empty; once `ending`, without long waits between attempts. Fails if the sink
+    /// is closed for good.
+    pub async fn run(mut self, ending: CancellationToken) -> Result<(), SinkClosed> {
+        self.ending = ending;
         while let Some(batch) = self.queue.next(self.limits).await {
             self.deliver(batch).await?;
         }
@@ -217,8 +223,8 @@ impl Receiver {
         let wait = backoff.next(cause.retry_after, cause.kind == SendErrorKind::Denied);
         tokio::select! {
             () = sleep(wait) => {}
-            // The program is ending: there is not much time left to find the sink back.
-            () = self.queue.closed() => sleep(wait.min(LAST_WAIT)).await,
+            // There is not much time left to find the sink back.
+            () = self.ending.cancelled() => sleep(wait.min(LAST_WAIT)).await,
         }
     }
 

@@ -66,6 +66,30 @@ struct Match {
 /// How deep routes may nest.
 const MAX_DEPTH: usize = 64;
 
+// === impl RouteConfig ===
+
+impl RouteConfig {
+    /// Every event to one receiver.
+    pub fn all_to(receiver: &str) -> Self {
+        let receiver = Located {
+            value: receiver.to_owned(),
+            ..Located::default()
+        };
+        let rule = RuleConfig {
+            receiver: Some(receiver),
+            ..RuleConfig::default()
+        };
+        let rule = Located {
+            value: rule,
+            ..Located::default()
+        };
+        Self {
+            r#match: vec![rule],
+            ..Self::default()
+        }
+    }
+}
+
 // === impl Route ===
 
 impl Route {

@@ -11,9 +11,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use thiserror::Error;
 
+use self::body::is_empty;
+use self::preview::Preview;
 use crate::batch::BatchLimits;
 use crate::event::{Compat, Event};
-use crate::yaml::{Located, Value};
+use crate::yaml::{Located, Problem, Problems, Value};
 
 pub mod body;
 pub mod file;
@@ -22,6 +24,7 @@ pub mod loki;
 pub mod opensearch;
 pub mod opsgenie;
 pub mod pipe;
+pub mod preview;
 pub mod slack;
 pub mod stdout;
 pub mod syslog;
@@ -40,6 +43,9 @@ pub trait Sink: Send {
     /// Whether what it writes of an event holds what a lookup of the involved object adds: labels, annotations, owners,
     /// and whether it is gone. Where no receiver needs that, nothing is looked up.
     fn reads_object(&self) -> bool;
+
+    /// What it would send for an event, for people; or why nothing could be sent. Connects nowhere.
+    fn preview(&self, event: &Event) -> Result<Preview, String>;
 }
 
 /// The answer to a batch that was answered event by event. What it does not name was taken.
@@ -133,8 +139,8 @@ pub struct SinkSettings {
 
 impl SinkConfig {
     /// Makes the sink. Reads certificate files and may open its file, but connects nowhere: a server that is down when
-    /// the exporter starts is an outage like any other.
-    pub fn build(self, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
+    /// the exporter starts is an outage like any other. Tells of everything that is wrong with it.
+    pub fn build(self, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
         Ok(match self {
             Self::OpenSearch(config, dialect) => {
                 Box::new(opensearch::OpenSearch::new(&config, dialect, settings)?)
@@ -163,6 +169,29 @@ impl SinkConfig {
             Self::Loki(config) => (config.layout.as_ref(), config.de_dot),
             Self::Teams(config) => (config.layout.as_ref(), config.de_dot),
             Self::Slack(_) | Self::Opsgenie(_) => (None, false),
+        }
+    }
+
+    /// What of it runs, and does something else than it seems to.
+    pub fn lint(&self, warnings: &mut Vec<Problem>) {
+        match self {
+            Self::OpenSearch(config, _) => config.lint(warnings),
+            Self::Webhook(config) => config.lint(warnings),
+            Self::Loki(config) => config.lint(warnings),
+            Self::Stdout(_)
+            | Self::File(_)
+            | Self::Pipe(_)
+            | Self::Syslog(_)
+            | Self::Slack(_)
+            | Self::Teams(_)
+            | Self::Opsgenie(_) => {}
+        }
+        if let (Some(layout), _) = self.body()
+            && is_empty(layout)
+        {
+            warnings.push(
+                layout.problem("an empty layout counts as none: documents are written whole"),
+            );
         }
     }
 

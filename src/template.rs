@@ -134,14 +134,16 @@ impl Template {
     /// everything and for one that has nothing. The incumbent says nothing of it, and loses every event.
     pub fn lint(&self) -> Option<Problem> {
         let sample: Event = serde_json::from_str(SAMPLE).unwrap_or_default();
-        let certain = |event: &Event| {
-            let failure = self
-                .evaluate(event)
-                .err()
-                .filter(|failure| failure.is_certain)?;
-            Some(self.problem(failure))
-        };
-        certain(&sample).or_else(|| certain(&Event::default()))
+        let [with_all, with_nothing] =
+            [&sample, &Event::default()].map(|event| self.evaluate(event).err());
+        // What is too much for both has nothing to do with the event.
+        let always_too_much = [&with_all, &with_nothing]
+            .map(|failure| failure.as_ref().is_some_and(|it| it.is_limit));
+        let certain = [with_all, with_nothing].into_iter().flatten();
+        certain
+            .filter(|failure| failure.is_certain || always_too_much == [true, true])
+            .map(|failure| self.problem(failure))
+            .next()
     }
 
     /// Whether it reads what a lookup of the involved object adds.

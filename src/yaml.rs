@@ -12,11 +12,13 @@ use std::ops::Deref;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 
 pub use self::nearest::nearest;
+pub use self::problems::Problems;
 
 mod de;
 mod expand;
 mod nearest;
 mod node;
+mod problems;
 mod scalar;
 
 /// A place in a text; both count from 1. Zero stands for no place.
@@ -199,6 +201,11 @@ impl fmt::Display for Problem {
 // === impl Located ===
 
 impl<T> Located<T> {
+    /// Whether it stands in the text, empty or not.
+    pub fn is_given(&self) -> bool {
+        self.position.line > 0
+    }
+
     /// What is wrong with this value.
     pub fn problem(&self, message: impl Into<String>) -> Problem {
         Problem {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Output, USAGE, complain, say};
+use super::{Output, USAGE, complain, counted, say};
 use crate::app::Pipeline;
 use crate::config::{self, Config, ConfigError, Inspection};
 use crate::metrics::Metrics;
@@ -32,8 +32,8 @@ struct Report {
     /// Whether the exit code is 0.
     ok: bool,
     strict: bool,
-    errors: usize,
-    warnings: usize,
+    errors: u64,
+    warnings: u64,
     /// In the order of the file.
     findings: Vec<Finding>,
 }
@@ -69,10 +69,10 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Err(finding) => (0, vec![finding]),
     };
     let count = |severity| {
-        findings
+        let counted = findings
             .iter()
-            .filter(|finding| finding.severity == severity)
-            .count()
+            .filter(|finding| finding.severity == severity);
+        u64::try_from(counted.count()).unwrap_or(u64::MAX)
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let report = Report {
@@ -95,7 +95,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// How many receivers there are, and what is found in the file.
-fn inspect(path: &Path, file: &str) -> Result<(usize, Vec<Finding>), Finding> {
+fn inspect(path: &Path, file: &str) -> Result<(u64, Vec<Finding>), Finding> {
     let text = config::read(path).map_err(|error| Finding::unread(error, file))?;
     let Inspection {
         config,
@@ -104,7 +104,7 @@ fn inspect(path: &Path, file: &str) -> Result<(usize, Vec<Finding>), Finding> {
     } = Config::inspect(&text, &|name| std::env::var(name).ok());
     let mut receivers = 0;
     if let Some(config) = config {
-        receivers = config.receivers.len();
+        receivers = u64::try_from(config.receivers.len()).unwrap_or(u64::MAX);
         // A prefix that is none is told already.
         let prefix = config.metrics_name_prefix.as_deref();
         match Metrics::new(prefix).or_else(|_| Metrics::new(None)) {
@@ -136,7 +136,10 @@ impl Finding {
             path: problem.path.clone(),
             severity,
             message: problem.message.clone(),
-            text: format!("{file}:{problem}"),
+            text: match line {
+                0 => format!("{file}:1:1:{problem}"),
+                _ => format!("{file}:{problem}"),
+            },
         }
     }
 
@@ -159,7 +162,7 @@ impl Finding {
 
 impl Report {
     /// Findings go to standard error, as a compiler's, and the sum of it to standard output.
-    fn tell(&self, receivers: usize) -> anyhow::Result<()> {
+    fn tell(&self, receivers: u64) -> anyhow::Result<()> {
         for finding in &self.findings {
             let severity = match finding.severity {
                 Severity::Error => "error",
@@ -168,16 +171,19 @@ impl Report {
             complain(format_args!("{severity}: {}", finding.text));
         }
         let (file, errors, warnings) = (&self.file, self.errors, self.warnings);
+        let (errors, warnings) = (
+            counted(errors, "error", "errors"),
+            counted(warnings, "warning", "warnings"),
+        );
         if self.ok {
-            return say(format_args!(
-                "{file}: ok, {receivers} receivers, {warnings} warnings"
-            ));
+            let receivers = counted(receivers, "receiver", "receivers");
+            return say(format_args!("{file}: ok, {receivers}, {warnings}"));
         }
-        if errors == 0 {
+        if self.errors == 0 {
             complain(format_args!(
-                "error: {file}: {warnings} warnings, which --strict does not allow"
+                "error: {file}: {warnings}, which --strict does not allow"
             ));
         }
-        say(format_args!("{file}: {errors} errors, {warnings} warnings"))
+        say(format_args!("{file}: {errors}, {warnings}"))
     }
 }

@@ -2,23 +2,29 @@
 //! documents, in any mixture.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Deserialize;
-use serde_json::StreamDeserializer;
-use serde_json::de::IoRead;
 use serde_json::value::RawValue;
 
-use crate::event::Event;
+use self::values::Values;
+use crate::event::{Event, visible};
 
-/// Reads events one after the other. A List is held in memory as a whole, its events are not.
+mod values;
+
+/// Reads events one after the other. A List is held in memory as a whole, its events are not. What is no event is an error,
+/// and costs only itself.
 pub struct EventReader {
     name: String,
-    values: StreamDeserializer<'static, IoRead<Box<dyn Read + Send>>, Box<RawValue>>,
+    values: Values<Box<dyn BufRead + Send>>,
+    /// Where the last value began.
+    line: u64,
     /// What is left of a List.
     items: std::vec::IntoIter<Box<RawValue>>,
+    /// Dead letters of other receivers are left out.
+    receiver: Option<String>,
 }
 
 /// What tells the kinds of input apart.
@@ -35,11 +41,16 @@ struct Shape {
     frame: Option<Box<RawValue>>,
     /// A dead letter.
     event: Option<Box<RawValue>>,
+    /// Whose dead letter it is.
+    receiver: Option<Box<RawValue>>,
     /// An Event, or a document.
     metadata: Option<Box<RawValue>>,
     #[serde(rename = "involvedObject")]
     involved_object: Option<Box<RawValue>>,
 }
+
+const NO_EVENT: &str =
+    "not an Event, a List of them, a watch frame or one of the exporter's documents";
 
 // === impl EventReader ===
 
@@ -47,10 +58,8 @@ impl EventReader {
     /// Opens a file; `-` is standard input.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self::new(
-                "standard input".to_owned(),
-                Box::new(io::stdin()),
-            ));
+            let input = BufReader::new(io::stdin());
+            return Ok(Self::new("standard input".to_owned(), Box::new(input)));
         }
         let name = path.display().to_string();
         let cannot = || format!("cannot read the events in {name}");
@@ -62,20 +71,39 @@ impl EventReader {
         } else {
             u64::MAX
         };
-        Ok(Self::new(name, Box::new(file.take(end))))
+        Ok(Self::new(name, Box::new(BufReader::new(file.take(end)))))
     }
 
-    fn new(name: String, input: Box<dyn Read + Send>) -> Self {
-        let input: Box<dyn Read + Send> = Box::new(BufReader::new(input));
+    /// Leaves out the dead letters of other receivers than this one.
+    pub fn of_receiver(self, receiver: Option<String>) -> Self {
+        Self { receiver, ..self }
+    }
+
+    fn new(name: String, input: Box<dyn BufRead + Send>) -> Self {
         Self {
             name,
-            values: serde_json::Deserializer::from_reader(input).into_iter(),
+            values: Values::new(input),
+            line: 0,
             items: Vec::new().into_iter(),
+            receiver: None,
         }
+    }
+
+    /// What is left of a List, then what the input holds.
+    fn next_value(&mut self) -> Option<anyhow::Result<Box<RawValue>>> {
+        if let Some(item) = self.items.next() {
+            return Some(Ok(item));
+        }
+        let (line, found) = self.values.next()?;
+        self.line = line;
+        Some(found.with_context(|| format!("{}:{line}", self.name)))
     }
 
     /// Reads one value; `None` for one that holds no event, such as a bookmark.
     fn unfold(&mut self, value: &RawValue) -> serde_json::Result<Option<Event>> {
+        if !value.get().starts_with('{') {
+            return Err(serde::de::Error::custom(NO_EVENT));
+        }
         let shape: Shape = serde_json::from_str(value.get())?;
         let kind = shape.kind.as_ref().map_or("", |kind| kind.get());
         if !matches!(
@@ -109,12 +137,20 @@ impl EventReader {
             };
         }
         if let Some(event) = shape.event {
+            let owner: Option<String> = shape
+                .receiver
+                .map(|name| serde_json::from_str(name.get()))
+                .transpose()?;
+            if self.receiver.is_some() && owner.is_some() && owner != self.receiver {
+                return Ok(None);
+            }
             return serde_json::from_str(event.get()).map(Some);
         }
-        if shape.metadata.is_none() && shape.involved_object.is_none() {
-            return Err(serde::de::Error::custom(
-                "not an Event, a List of them, a watch frame or one of the exporter's documents",
-            ));
+        let is_object = |part: &Option<Box<RawValue>>| {
+            part.as_ref().is_some_and(|it| it.get().starts_with('{'))
+        };
+        if !is_object(&shape.metadata) && !is_object(&shape.involved_object) {
+            return Err(serde::de::Error::custom(NO_EVENT));
         }
         serde_json::from_str(value.get()).map(Some)
     }
@@ -125,15 +161,23 @@ impl Iterator for EventReader {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let read = match self.items.next() {
-                Some(item) => self.unfold(&item),
-                None => self.values.next()?.and_then(|value| self.unfold(&value)),
+            let value = match self.next_value()? {
+                Ok(value) => value,
+                Err(error) => return Some(Err(error)),
             };
-            match read {
+            match self.unfold(&value) {
                 Ok(Some(event)) => return Some(Ok(event)),
                 Ok(None) => {}
                 Err(error) => {
-                    return Some(Err(error).with_context(|| format!("{}: no event", self.name)));
+                    // What is wrong may be quoted in it; where, in a part of the line, helps nobody.
+                    let message = error.to_string();
+                    let message = message.split(" at line ").next().unwrap_or_default();
+                    return Some(Err(anyhow::anyhow!(
+                        "{}:{}: no event: {}",
+                        self.name,
+                        self.line,
+                        visible(message)
+                    )));
                 }
             }
         }
@@ -178,15 +222,94 @@ mod tests {
         assert_eq!(read(r#"{"kind":"List","items":[]}"#).len(), 0);
     }
 
+    /// What is read of a text: names of events, or messages.
+    fn outcome(text: &[u8]) -> Vec<String> {
+        let input = Box::new(io::Cursor::new(text.to_owned()));
+        EventReader::new("f".to_owned(), input)
+            .map(|read| match read {
+                Ok(event) => event.metadata.name,
+                Err(error) => format!("{error:#}"),
+            })
+            .collect()
+    }
+
     #[test]
-    fn what_is_no_event_is_told_with_its_file() {
-        for text in ["nonsense", "{\"a\":1}", "[1]", "{\"metadata\":"] {
-            let mut reader = EventReader::new(
-                "events.json".to_owned(),
-                Box::new(io::Cursor::new(text.to_owned())),
-            );
-            let error = format!("{:#}", reader.next().unwrap().unwrap_err());
-            assert!(error.starts_with("events.json: no event: "), "{error}");
+    fn what_is_no_event_costs_its_line_and_is_told_with_it() {
+        let event = |name: &str| format!(r#"{{"metadata":{{"name":"{name}"}}}}"#);
+        let (a, b) = (event("a"), event("b"));
+        for (text, expected) in [
+            (
+                format!("{a}\nnonsense\n{b}"),
+                "f:2: this is no JSON: expected ident at column 2",
+            ),
+            (
+                format!("{a}\n[1]\n{b}"),
+                "f:2: no event: not an Event, a List of them, a watch frame or one of the exporter's documents",
+            ),
+            (
+                format!("{a}\n{{\"metadata\":7}}\n{b}"),
+                "f:2: no event: not an Event, a List of them, a watch frame or one of the exporter's documents",
+            ),
+            // Torn in a string, and torn between values.
+            (
+                format!("{a}\n{{\"metadata\":{{\"na\n{b}"),
+                "f:2: this is no JSON: EOF while parsing a string at column 16",
+            ),
+            (
+                format!("{a}\n{{\"metadata\":\n{b}"),
+                "f:2: this is no JSON: EOF while parsing a value at column 12",
+            ),
+        ] {
+            assert_eq!(outcome(text.as_bytes()), ["a", expected, "b"], "{text}");
         }
+        let no_utf8 = [
+            a.as_bytes(),
+            b"\n{\"metadata\":{\"name\":\"\xff\"}}\n",
+            b.as_bytes(),
+        ]
+        .concat();
+        let told = outcome(&no_utf8);
+        assert!(told[1].starts_with("f:2: this is no JSON: "), "{told:?}");
+        assert_eq!((told[0].as_str(), told[2].as_str()), ("a", "b"));
+    }
+
+    #[test]
+    fn values_may_be_anywhere_between_the_lines() {
+        let pretty = "\u{feff}{\n  \"items\": [\n{\"metadata\":{\"name\":\"a\"}},\n{\"metadata\":{\"name\":\"}{\\\"\"}}\n]\n}\n";
+        let two = r#"{"metadata":{"name":"b"}} {"metadata":{"name":"c"}}"#;
+        assert_eq!(
+            outcome(format!("{pretty}\n\n{two}{{}}\n").as_bytes()),
+            [
+                "a",
+                "}{\"",
+                "b",
+                "c",
+                "f:9: no event: not an Event, a List of them, a watch frame or one of the exporter's documents"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_breaks_off_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let told: Vec<_> = EventReader::open(folder.path()).unwrap().collect();
+        let [Err(error)] = &told[..] else {
+            panic!("{told:?}")
+        };
+        let error = format!("{error:#}");
+        assert!(error.contains(":1: cannot read on: "), "{error}");
+    }
+
+    #[test]
+    fn letters_of_others_are_left_out() {
+        let letter = |receiver: &str| format!(r#"{{"receiver":"{receiver}","event":{EVENT}}}"#);
+        let text = format!("{}\n{}\n{EVENT}\n", letter("a"), letter("b"));
+        let read = |receiver: Option<&str>| {
+            let input = Box::new(io::Cursor::new(text.clone()));
+            EventReader::new("f".to_owned(), input)
+                .of_receiver(receiver.map(str::to_owned))
+                .count()
+        };
+        assert_eq!((read(None), read(Some("a")), read(Some("c"))), (3, 2, 1));
     }
 }

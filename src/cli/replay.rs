@@ -3,33 +3,42 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::bail;
 use futures::FutureExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::input::EventReader;
 use super::{
-    Config, ConfigError, Enricher, Event, Metrics, Pipeline, ReplayArgs, Route, Signals, complain,
-    exit_code, load, one_input, readable, say,
+    Config, ConfigError, Enricher, Event, Metrics, Pipeline, ReplayArgs, Route, Signals,
+    UsageError, complain, counted, exit_code, load, one_input, readable, say,
 };
 use crate::batch::QueueSender;
 use crate::receiver::OnFull;
-use crate::sink::body::Body;
+use crate::route::RouteConfig;
+use crate::sink::preview::Preview;
 use crate::telemetry;
+
+/// How long receivers have for what they hold after the first signal, as when the exporter ends.
+const GRACE: Duration = Duration::from_secs(25);
 
 /// Sends the events and waits until every one is settled. Fails if any was rejected or could not be read.
 pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     one_input(&args.config, &args.events)?;
-    let (path, loaded, route) = load(&args.config)?;
+    let (path, loaded, mut route) = load(&args.config)?;
     let mut config = loaded.config;
+    if let Some(receiver) = &args.receiver {
+        route = only(receiver, &mut config)?;
+    }
     telemetry::init(config.log_level, config.log_format);
     let cluster_name = config.cluster_name.clone();
-    let events = EventReader::open(&args.events)?.map(move |event| {
+    let events = EventReader::open(&args.events)?.of_receiver(args.receiver);
+    let events = events.map(move |event| {
         event.map(|mut event: Event| {
             if event.cluster_name.is_empty() {
                 event.cluster_name.clone_from(&cluster_name);
@@ -38,7 +47,7 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         })
     });
     if args.dry_run {
-        return dry_run(events, &route, &config, path);
+        return dry_run(events, &route, config, &path);
     }
 
     let metrics = Arc::new(Metrics::new(None)?);
@@ -53,29 +62,64 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let mut input = Input::default();
     let stop = async {
         signals.next().await;
+        complain(format_args!(
+            "told to stop: reading no more, and giving receivers {} s for what is left; once more to end at once",
+            GRACE.as_secs()
+        ));
         told.cancel();
-        signals.next().await;
+        tokio::select! {
+            _ = signals.next() => {}
+            () = sleep(GRACE) => {}
+        }
     };
     let fed = async {
         tokio::try_join!(
             feed(events, queue, told.clone(), &mut input).map(Ok),
-            pipeline.run()
+            pipeline.run(&told)
         )
     };
     let ended = tokio::select! {
         fed = fed => fed.map(|_| ()),
         () = stop => Ok(()),
     };
-    let (delivered, rejected) = (account.delivered(), account.rejected());
-    let Input { read, unread } = input;
+    let (delivered, rejected, left) = (account.delivered(), account.rejected(), account.left());
+    let Input {
+        read,
+        unread,
+        is_whole,
+    } = input;
     complain(format_args!(
-        "{read} events read, {delivered} deliveries taken, {rejected} rejected"
+        "{} read, {} taken, {rejected} rejected",
+        counted(read, "event", "events"),
+        counted(delivered, "delivery", "deliveries")
     ));
     ended?;
-    if told.is_cancelled() {
-        bail!("told to stop before the end of the input");
+    let are_left = counted(left, "delivery is left", "deliveries are left");
+    if !is_whole {
+        bail!("told to stop before the end of the input: {are_left} of what was read");
+    }
+    if left > 0 {
+        bail!("told to stop before everything was taken: {are_left}");
     }
     Ok(exit_code(rejected == 0 && unread == 0))
+}
+
+/// The route on which everything goes to one receiver of the configuration, of which nothing else is left.
+fn only(receiver: &str, config: &mut Config) -> anyhow::Result<Route> {
+    let names: Vec<String> = config
+        .receivers
+        .iter()
+        .map(|one| one.name.clone())
+        .collect();
+    config.receivers.retain(|one| one.name == receiver);
+    if config.receivers.is_empty() {
+        bail!(UsageError(format!(
+            "there is no receiver `{receiver}`: the configuration has {}",
+            names.join(", ")
+        )));
+    }
+    config.route = RouteConfig::all_to(receiver);
+    Ok(Route::compile(&config.route, &[receiver], &mut Vec::new())?)
 }
 
 /// What came of the input.
@@ -85,6 +129,8 @@ struct Input {
     read: u64,
     /// What is no event.
     unread: u64,
+    /// Nothing is left of it.
+    is_whole: bool,
 }
 
 /// Puts events into the queue until they end or `told` to stop; dropping the queue is what ends the pipeline.
@@ -114,54 +160,56 @@ async fn feed(
             progress.set_position(input.read);
         }
     };
-    told.run_until_cancelled(all).await;
+    let all = told.run_until_cancelled(all).await;
+    input.is_whole = all.is_some();
     progress.finish_and_clear();
 }
 
 fn dry_run(
     events: impl Iterator<Item = anyhow::Result<Event>>,
     route: &Route,
-    config: &Config,
-    path: String,
+    config: Config,
+    path: &str,
 ) -> anyhow::Result<ExitCode> {
-    let receivers = config.receivers.iter().map(|receiver| {
-        let (layout, de_dot) = receiver.sink.body();
-        let body = Body::new(layout, de_dot, receiver.compat);
-        body.map(|body| (receiver.name.as_str(), body))
-    });
-    let receivers = receivers
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|problem| ConfigError::Invalid { path, problem })?;
-    let mut unread = 0;
+    let names: Vec<String> = config
+        .receivers
+        .iter()
+        .map(|one| one.name.clone())
+        .collect();
+    let sinks = Pipeline::sinks(config).map_err(|problems| ConfigError::of(path, problems))?;
+    let (mut unread, mut rejected) = (0, 0);
     for event in events {
         let Some(event) = readable(event, &mut unread) else {
             continue;
         };
         for at in route.resolve(&event).receivers {
-            let (receiver, body) = &receivers[at.0];
-            print_dry(&event, receiver, body)?;
+            let (preview, reason) = match sinks[at.0].preview(&event) {
+                Ok(preview) => (preview, None),
+                Err(reason) => (Preview::default(), Some(reason)),
+            };
+            rejected += u64::from(reason.is_some());
+            let line = DryLine {
+                event: event.key().to_string(),
+                receiver: &names[at.0],
+                preview,
+                rejected: reason,
+            };
+            say(format_args!("{}", serde_json::to_string(&line)?))?;
         }
     }
-    Ok(exit_code(unread == 0))
+    Ok(exit_code(unread == 0 && rejected == 0))
 }
 
-fn print_dry(event: &Event, receiver: &str, body: &Body) -> anyhow::Result<()> {
-    let mut document = Vec::new();
-    body.append(event, &mut document)?;
-    let document: &RawValue = serde_json::from_slice(&document)?;
-    let line = DryLine {
-        event: event.key().to_string(),
-        receiver,
-        document,
-    };
-    say(format_args!("{}", serde_json::to_string(&line)?))
-}
-
+/// What one receiver would be sent of one event.
 #[derive(Serialize)]
 struct DryLine<'a> {
     event: String,
     receiver: &'a str,
-    document: &'a RawValue,
+    #[serde(flatten)]
+    preview: Preview,
+    /// Why it would go to the dead letter instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<String>,
 }
 
 /// A bar for a person, nothing for a pipe.

@@ -3,7 +3,7 @@
 use super::foreign::Foreign;
 use super::receiver::{ReceiverConfig, ReceiverFile};
 use crate::route::{Route, RouteConfig, lint};
-use crate::yaml::{Located, Problem};
+use crate::yaml::{Located, Problem, Problems};
 
 /// What is found while a file is checked.
 pub(super) struct Check {
@@ -25,8 +25,10 @@ impl Check {
     }
 
     /// Keeps the error, if it is one.
-    pub fn ok<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
-        result.map_err(|problem| self.errors.push(problem)).ok()
+    pub fn ok<T>(&mut self, result: Result<T, impl Into<Problems>>) -> Option<T> {
+        result
+            .map_err(|problems| self.errors.append(&mut problems.into().into_vec()))
+            .ok()
     }
 }
 
@@ -38,7 +40,6 @@ pub(super) fn check_receivers(
     let (mut receivers, mut names) = (Vec::new(), Vec::<Located<String>>::new());
     let mut nameless = check.is_unread("receivers") && files.is_empty();
     for file in files {
-        // What is left of a receiver with an error would only give errors that follow from it.
         let unread = check.is_unread(&file.path);
         let name = file.value.name().clone();
         if name.value.is_empty() {
@@ -58,10 +59,7 @@ pub(super) fn check_receivers(
             }
             None => names.push(name),
         }
-        if !unread {
-            let checked = file.value.check(&mut check.warnings);
-            receivers.extend(check.ok(checked));
-        }
+        receivers.extend(file.value.check(!unread, check));
     }
     nameless |= check
         .unread

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::check::Check;
 use crate::batch::BatchLimits;
 use crate::dead_letter::DeadLetterConfig;
 use crate::event::Compat;
 use crate::receiver::{OnFull, RETRY_DEFAULTS};
 use crate::retry::RetryLimits;
 use crate::sink::SinkConfig;
-use crate::sink::body::is_empty;
 use crate::sink::file::FileConfig;
 use crate::sink::loki::LokiConfig;
 use crate::sink::opensearch::{Dialect, OpenSearchConfig};
@@ -30,6 +30,8 @@ pub struct ReceiverConfig {
     pub name: String,
     /// Where it stands.
     pub location: Located<String>,
+    /// Whether all of it could be read. If not, the configuration does not run, and what is not there may be no mistake.
+    pub is_whole: bool,
     /// Where its events go.
     pub sink: SinkConfig,
     /// How events are put together.
@@ -130,9 +132,52 @@ impl ReceiverFile {
         &self.name
     }
 
-    /// The first mistake in it, or what can be run. It has a name.
-    pub(super) fn check(self, warnings: &mut Vec<Problem>) -> Result<ReceiverConfig, Problem> {
-        let name = self.name.clone();
+    /// Finds every mistake in it. What can't be read of its settings is as if it were not there: nothing runs with an error.
+    /// If it `is_whole`, what is not there is missing. It has a name.
+    pub(super) fn check(self, is_whole: bool, check: &mut Check) -> Option<ReceiverConfig> {
+        let max_events = check.ok(positive(self.batch.max_events.as_ref()));
+        let max_delay = duration(self.batch.max_delay.as_ref(), Duration::ZERO);
+        let max_delay = check.ok(max_delay).flatten();
+        let [max_bytes, queue_bytes] = [&self.batch.max_bytes, &self.queue.max_bytes]
+            .map(|size| check.ok(bytes(size.as_ref())).flatten());
+        let [initial, max, timeout] = [&self.retry.initial, &self.retry.max, &self.timeout]
+            .map(|time| check.ok(duration(time.as_ref(), SHORTEST)).flatten());
+        let (location, on_full, compat) = (self.name.clone(), self.on_full, self.compat);
+        let dead_letter = self.dead_letter.clone();
+        let Some(sink) = check.ok(self.sink())? else {
+            if is_whole {
+                check.errors.push(no_sink(&location));
+            }
+            return None;
+        };
+        if is_whole {
+            sink.lint(&mut check.warnings);
+        }
+        let defaults = sink.batch_defaults();
+        Some(ReceiverConfig {
+            name: location.value.clone(),
+            location,
+            is_whole,
+            sink,
+            batch: BatchLimits {
+                max_events: max_events.flatten().unwrap_or(defaults.max_events),
+                max_bytes: max_bytes.unwrap_or(defaults.max_bytes),
+                max_delay: max_delay.unwrap_or(defaults.max_delay),
+            },
+            queue_bytes: queue_bytes.unwrap_or(QUEUE_BYTES),
+            retry: RetryLimits {
+                initial: initial.unwrap_or(RETRY_DEFAULTS.initial),
+                max: max.unwrap_or(RETRY_DEFAULTS.max),
+            },
+            timeout: timeout.unwrap_or(TIMEOUT),
+            on_full,
+            dead_letter,
+            compat,
+        })
+    }
+
+    /// Its one sink, if it has any.
+    fn sink(self) -> Result<Option<SinkConfig>, Problem> {
         for (kind, given, instead) in self.unsupported() {
             if let Some(given) = given {
                 return Err(given.problem(format!(
@@ -140,88 +185,32 @@ impl ReceiverFile {
                 )));
             }
         }
-        let (batch_file, queue, retry, timeout) =
-            (self.batch, self.queue, self.retry, self.timeout);
-        let (on_full, dead_letter, compat) = (self.on_full, self.dead_letter, self.compat);
-        let sink = one_sink(
-            &name,
+        let opensearch =
+            |config: OpenSearchConfig| SinkConfig::OpenSearch(config.into(), Dialect::OpenSearch);
+        let elasticsearch = |config: OpenSearchConfig| {
+            SinkConfig::OpenSearch(config.into(), Dialect::Elasticsearch)
+        };
+        let webhook = |config: WebhookConfig| SinkConfig::Webhook(config.into());
+        let loki = |config: LokiConfig| SinkConfig::Loki(config.into());
+        let slack = |config: SlackConfig| SinkConfig::Slack(config.into());
+        let teams = |config: TeamsConfig| SinkConfig::Teams(config.into());
+        let opsgenie = |config: OpsgenieConfig| SinkConfig::Opsgenie(config.into());
+        one_sink(
+            &self.name,
             [
-                (
-                    "opensearch",
-                    self.opensearch
-                        .map(|config| SinkConfig::OpenSearch(config.into(), Dialect::OpenSearch)),
-                ),
-                (
-                    "elasticsearch",
-                    self.elasticsearch.map(|config| {
-                        SinkConfig::OpenSearch(config.into(), Dialect::Elasticsearch)
-                    }),
-                ),
-                ("stdout", self.stdout.map(SinkConfig::Stdout)),
-                ("file", self.file.map(SinkConfig::File)),
-                ("pipe", self.pipe.map(SinkConfig::Pipe)),
-                ("syslog", self.syslog.map(SinkConfig::Syslog)),
-                (
-                    "webhook",
-                    self.webhook
-                        .map(|config| SinkConfig::Webhook(config.into())),
-                ),
-                (
-                    "loki",
-                    self.loki.map(|config| SinkConfig::Loki(config.into())),
-                ),
-                (
-                    "slack",
-                    self.slack.map(|config| SinkConfig::Slack(config.into())),
-                ),
-                (
-                    "teams",
-                    self.teams.map(|config| SinkConfig::Teams(config.into())),
-                ),
-                (
-                    "opsgenie",
-                    self.opsgenie
-                        .map(|config| SinkConfig::Opsgenie(config.into())),
-                ),
+                self.opensearch.map(opensearch),
+                self.elasticsearch.map(elasticsearch),
+                self.stdout.map(SinkConfig::Stdout),
+                self.file.map(SinkConfig::File),
+                self.pipe.map(SinkConfig::Pipe),
+                self.syslog.map(SinkConfig::Syslog),
+                self.webhook.map(webhook),
+                self.loki.map(loki),
+                self.slack.map(slack),
+                self.teams.map(teams),
+                self.opsgenie.map(opsgenie),
             ],
-        )?;
-        if let (Some(layout), _) = sink.body()
-            && is_empty(layout)
-        {
-            warnings.push(
-                layout.problem("an empty layout counts as none: documents are written whole"),
-            );
-        }
-        if let SinkConfig::OpenSearch(config, _) = &sink
-            && !config.document_type.is_empty()
-        {
-            warnings.push(config.document_type.problem(
-                "without effect: no server that is left knows types of documents; leave it out",
-            ));
-        }
-        let defaults = sink.batch_defaults();
-        let batch = BatchLimits {
-            max_events: positive(batch_file.max_events.as_ref())?.unwrap_or(defaults.max_events),
-            max_bytes: bytes(batch_file.max_bytes.as_ref())?.unwrap_or(defaults.max_bytes),
-            max_delay: duration(batch_file.max_delay.as_ref(), Duration::ZERO)?
-                .unwrap_or(defaults.max_delay),
-        };
-        let retry = RetryLimits {
-            initial: duration(retry.initial.as_ref(), SHORTEST)?.unwrap_or(RETRY_DEFAULTS.initial),
-            max: duration(retry.max.as_ref(), SHORTEST)?.unwrap_or(RETRY_DEFAULTS.max),
-        };
-        Ok(ReceiverConfig {
-            name: name.value.clone(),
-            location: name,
-            sink,
-            batch,
-            queue_bytes: bytes(queue.max_bytes.as_ref())?.unwrap_or(QUEUE_BYTES),
-            retry,
-            timeout: duration(timeout.as_ref(), SHORTEST)?.unwrap_or(TIMEOUT),
-            on_full,
-            dead_letter,
-            compat,
-        })
+        )
     }
 
     /// The incumbent's receivers that we do not have, and what to do instead.
@@ -277,28 +266,41 @@ impl ReceiverFile {
     }
 }
 
-fn one_sink<const N: usize>(
+const SINKS: [&str; 11] = [
+    "opensearch",
+    "elasticsearch",
+    "stdout",
+    "file",
+    "pipe",
+    "syslog",
+    "webhook",
+    "loki",
+    "slack",
+    "teams",
+    "opsgenie",
+];
+
+/// A receiver without a sink.
+fn no_sink(receiver: &Located<String>) -> Problem {
+    receiver.problem(format!(
+        "the receiver `{}` has no type: give one of {}",
+        receiver.value,
+        SINKS.join(", ")
+    ))
+}
+
+fn one_sink(
     receiver: &Located<String>,
-    sinks: [(&'static str, Option<SinkConfig>); N],
-) -> Result<SinkConfig, Problem> {
-    let known = sinks
-        .iter()
-        .map(|(kind, _)| *kind)
-        .collect::<Vec<_>>()
-        .join(", ");
-    let mut given = sinks
-        .into_iter()
-        .filter_map(|(kind, sink)| sink.map(|sink| (kind, sink)));
-    match (given.next(), given.next()) {
-        (Some((_, sink)), None) => Ok(sink),
-        (None, _) => Err(receiver.problem(format!(
-            "the receiver `{}` has no type: give one of {known}",
-            receiver.value
-        ))),
+    sinks: [Option<SinkConfig>; SINKS.len()],
+) -> Result<Option<SinkConfig>, Problem> {
+    let mut given = SINKS.into_iter().zip(sinks);
+    let mut next = || given.find_map(|(kind, sink)| sink.map(|sink| (kind, sink)));
+    match (next(), next()) {
         (Some((first, _)), Some((second, _))) => Err(receiver.problem(format!(
             "the receiver `{}` has two types, `{first}` and `{second}`: make it two receivers",
             receiver.value
         ))),
+        (only, _) => Ok(only.map(|(_, sink)| sink)),
     }
 }
 

@@ -10,6 +10,7 @@ enum Section {
     Rule,
     Receiver,
     Sink,
+    Batch,
     /// Any other.
     Inner,
 }
@@ -81,51 +82,101 @@ const SINKS: [&str; 20] = [
     "bigquery",
     "opscenter",
 ];
-/// Of one or more types of receiver, and with one meaning wherever they are.
-const SINK: [&str; 43] = [
-    "hosts",
-    "username",
-    "password",
-    "index",
-    "indexFormat",
-    "dataStream",
-    "useEventID",
-    "documentID",
-    "deDot",
-    "layout",
-    "tls",
-    "gzip",
-    "endpoint",
-    "method",
-    "headers",
-    "bearerToken",
-    "path",
-    "maxsize",
-    "maxage",
-    "maxbackups",
-    "format",
-    "apiKey",
-    "cloudID",
-    "url",
-    "token",
-    "channel",
-    "streamLabels",
-    "tenantID",
-    "message",
-    "color",
-    "footer",
-    "title",
-    "author_name",
-    "fields",
-    "priority",
-    "alias",
-    "description",
-    "tags",
-    "details",
-    "network",
-    "address",
-    "tag",
-    "URL",
+const OPENSEARCH: &[&str] = &["opensearch", "elasticsearch"];
+/// Keys of sinks, with the types of receivers that have them.
+const SINK: [(&str, &[&str]); 43] = [
+    ("hosts", OPENSEARCH),
+    ("useEventID", OPENSEARCH),
+    ("index", OPENSEARCH),
+    ("indexFormat", OPENSEARCH),
+    ("dataStream", OPENSEARCH),
+    ("documentID", OPENSEARCH),
+    ("gzip", OPENSEARCH),
+    ("cloudID", OPENSEARCH),
+    ("apiKey", &["opensearch", "elasticsearch", "opsgenie"]),
+    (
+        "username",
+        &["opensearch", "elasticsearch", "webhook", "loki"],
+    ),
+    (
+        "password",
+        &["opensearch", "elasticsearch", "webhook", "loki"],
+    ),
+    (
+        "bearerToken",
+        &["opensearch", "elasticsearch", "webhook", "loki"],
+    ),
+    (
+        "headers",
+        &["opensearch", "elasticsearch", "webhook", "loki", "teams"],
+    ),
+    (
+        "tls",
+        &[
+            "opensearch",
+            "elasticsearch",
+            "webhook",
+            "loki",
+            "slack",
+            "teams",
+            "opsgenie",
+        ],
+    ),
+    (
+        "deDot",
+        &[
+            "opensearch",
+            "elasticsearch",
+            "webhook",
+            "loki",
+            "teams",
+            "file",
+            "pipe",
+            "syslog",
+            "stdout",
+        ],
+    ),
+    (
+        "layout",
+        &[
+            "opensearch",
+            "elasticsearch",
+            "webhook",
+            "loki",
+            "teams",
+            "file",
+            "pipe",
+            "syslog",
+            "stdout",
+        ],
+    ),
+    ("endpoint", &["webhook", "slack", "teams"]),
+    ("method", &["webhook"]),
+    ("url", &["loki"]),
+    ("streamLabels", &["loki"]),
+    ("tenantID", &["loki"]),
+    ("token", &["slack"]),
+    ("channel", &["slack"]),
+    ("color", &["slack"]),
+    ("footer", &["slack"]),
+    ("title", &["slack"]),
+    ("author_name", &["slack"]),
+    ("fields", &["slack"]),
+    ("message", &["slack", "opsgenie"]),
+    ("URL", &["opsgenie"]),
+    ("priority", &["opsgenie"]),
+    ("alias", &["opsgenie"]),
+    ("description", &["opsgenie"]),
+    ("tags", &["opsgenie"]),
+    ("details", &["opsgenie"]),
+    ("path", &["file", "pipe"]),
+    ("maxsize", &["file"]),
+    ("maxage", &["file"]),
+    ("maxbackups", &["file"]),
+    ("network", &["syslog"]),
+    ("address", &["syslog"]),
+    ("tag", &["syslog"]),
+    ("format", &["stdout"]),
 ];
 const TLS: [&str; 5] = [
     "caFile",
@@ -153,6 +204,7 @@ const OTHER_SINKS: [&str; 12] = [
 /// What to say of `key` in the section at `path`, which does not know it. `None` where it is known nowhere.
 pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
     let section = section(path);
+    let owners = owners(key);
     let hint = |place: &str| Some(Advice::Hint(format!("`{key}` {place}")));
     match section {
         Section::Top | Section::Route | Section::Rule if SINKS.contains(&key) => {
@@ -192,9 +244,10 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
         Section::Receiver if OTHER_SINKS.contains(&key) => Some(Advice::Refuse(format!(
             "there is no receiver of type `{key}`: use `webhook` with a `layout` of what its API expects, or towards a pipeline or an OpenTelemetry gateway"
         ))),
-        Section::Receiver if SINK.contains(&key) => hint(
-            "belongs under the type of the receiver (`opensearch:`, `stdout:`, …), not beside its `name`",
-        ),
+        Section::Receiver if !owners.is_empty() => Some(Advice::Hint(format!(
+            "`{key}` belongs under the type of the receiver ({}), not beside its `name`",
+            types(owners)
+        ))),
         Section::Receiver | Section::Sink if BATCH.contains(&key) => {
             hint("belongs under `batch`, beside the receiver's `name`")
         }
@@ -204,6 +257,9 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
         Section::Receiver if key == "receiver" => {
             hint("belongs into a rule under `match`; here the key is `name`")
         }
+        Section::Batch if RECEIVER.contains(&key) => {
+            hint("belongs beside the receiver's `name`, not under `batch`")
+        }
         Section::Sink if TLS.contains(&key) => hint("belongs under `tls`"),
         Section::Sink if RECEIVER.contains(&key) || key == "name" || key == "batch" => {
             hint("belongs beside the receiver's `name`, not under its type")
@@ -212,6 +268,17 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
             "requests are not signed for AWS (yet), and would be refused: use `username` and `password`, or a proxy that signs them under `hosts`"
                 .to_owned(),
         )),
+        Section::Sink if !owners.is_empty() && !owners.contains(&last(path)) => {
+            Some(Advice::Hint(format!(
+                "`{key}` is a key of {}, not of `{}`",
+                types(owners),
+                last(path)
+            )))
+        }
+        Section::Top | Section::Route if !owners.is_empty() => Some(Advice::Hint(format!(
+            "`{key}` belongs into an entry of `receivers`, under its type ({})",
+            types(owners)
+        ))),
         Section::Sink if SINKS.contains(&key) => {
             hint("is a type of receiver: make it an entry of `receivers` of its own")
         }
@@ -219,22 +286,50 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
     }
 }
 
+/// The types of receivers that have `key`, in whatever case it is written.
+fn owners(key: &str) -> &'static [&'static str] {
+    let exact = SINK.iter().find(|(name, _)| *name == key);
+    let found = exact.or_else(|| SINK.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)));
+    found.map_or(&[], |(_, owners)| owners)
+}
+
+/// `opensearch:` or `elasticsearch:`
+fn types(owners: &[&str]) -> String {
+    let shown: Vec<String> = owners
+        .iter()
+        .take(3)
+        .map(|owner| format!("`{owner}:`"))
+        .collect();
+    let more = if owners.len() > shown.len() {
+        ", …"
+    } else {
+        ""
+    };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// The last key of a path.
+fn last(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or_default()
+}
+
 fn section(path: &str) -> Section {
     let mut names = path
         .split('.')
         .map(|step| step.split('[').next().unwrap_or_default());
-    match (names.next(), path.rsplit('.').next()) {
-        (Some(""), _) => Section::Top,
-        (Some("route"), Some(last)) => {
-            let last = last.split('[').next().unwrap_or_default();
+    match names.next() {
+        Some("") => Section::Top,
+        Some("route") => {
+            let last = last(path).split('[').next().unwrap_or_default();
             match last {
                 "route" | "routes" => Section::Route,
                 "drop" | "match" | "not" => Section::Rule,
                 _ => Section::Inner,
             }
         }
-        (Some("receivers"), _) => match names.count() {
+        Some("receivers") => match names.count() {
             0 => Section::Receiver,
+            1 if last(path) == "batch" => Section::Batch,
             1 => Section::Sink,
             _ => Section::Inner,
         },

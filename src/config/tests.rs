@@ -12,8 +12,11 @@ fn inspect(text: &str) -> Inspection {
     })
 }
 
+/// Errors and warnings.
+type Findings = (Vec<String>, Vec<String>);
+
 /// Its errors and warnings as they are shown.
-fn findings(text: &str) -> (Vec<String>, Vec<String>) {
+fn findings(text: &str) -> Findings {
     let found = inspect(text);
     let show = |problems: Vec<crate::yaml::Problem>| {
         problems.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -23,7 +26,7 @@ fn findings(text: &str) -> (Vec<String>, Vec<String>) {
 
 const REST: &str = "\nroute: {match: [{receiver: out}]}\nreceivers: [{name: out, stdout: {}}]\n";
 
-fn top(key: &str) -> (Vec<String>, Vec<String>) {
+fn top(key: &str) -> Findings {
     findings(&format!("{key}{REST}"))
 }
 
@@ -398,19 +401,73 @@ fn a_key_for_the_watch_is_not_taken_for_one_of_a_rule() {
     }
 }
 
+/// What is found in a file with this route, and one receiver called `out`.
+fn route(text: &str) -> Findings {
+    findings(&format!(
+        "route: {text}\nreceivers: [{{name: out, stdout: {{}}}}]\n"
+    ))
+}
+
+/// What is found in a file with this receiver, which gets everything.
+fn receiver(text: &str) -> Findings {
+    findings(&format!(
+        "route: {{match: [{{receiver: out}}]}}\nreceivers: [{{name: out, {text}}}]\n"
+    ))
+}
+
+/// Each of the findings has a warning with this in it.
+fn warns(expected: &[(Findings, &str)]) {
+    for ((_, warnings), expected) in expected {
+        assert!(
+            warnings.iter().any(|warning| warning.contains(expected)),
+            "{warnings:?} should say {expected}"
+        );
+    }
+}
+
+#[test]
+fn what_has_no_effect_or_one_that_nobody_wants_is_told() {
+    warns(&[
+        (
+            receiver("webhook: {endpoint: \"http://x\", password: p}"),
+            "without effect: a password needs a `username`",
+        ),
+        (
+            receiver("webhook: {endpoint: \"http://x\", username: u, headers: {authorization: x}}"),
+            "without effect: `headers.Authorization` comes before `username`",
+        ),
+        (
+            receiver("opensearch: {index: a, password: p}"),
+            "receivers[0].opensearch.password: without effect: a password needs a `username`",
+        ),
+        (
+            receiver("opensearch: {index: a, username: u}"),
+            "receivers[0].opensearch.username: without effect: a user needs a `password`",
+        ),
+        (
+            receiver("opensearch: {index: a, indexFormat: b}"),
+            "receivers[0].opensearch.index: without effect: `indexFormat` comes before it",
+        ),
+        (
+            receiver("opensearch: {index: \"{{ .InvolvedObject.Labels.team }}\"}"),
+            "receivers[0].opensearch.index: for events that lack what is asked for, this is `<no value>`",
+        ),
+        (
+            receiver(
+                "loki: {url: \"http://x\", streamLabels: {a: \"{{ .InvolvedObject.Labels.team }}\"}}",
+            ),
+            "receivers[0].loki.streamLabels.a: for events that lack what is asked for",
+        ),
+        (
+            route("{match: [{receiver: out}, {kind: Pod, receiver: out}]}"),
+            "route.match[1].receiver: `out` gets every event that matches here twice: each rule that matches delivers, and the one on line 1 matches every event",
+        ),
+    ]);
+}
+
 #[test]
 fn a_misplaced_key_is_told_where_it_belongs() {
-    let route = |text: &str| {
-        findings(&format!(
-            "route: {text}\nreceivers: [{{name: out, stdout: {{}}}}]\n"
-        ))
-    };
-    let receiver = |text: &str| {
-        findings(&format!(
-            "route: {{match: [{{receiver: out}}]}}\nreceivers: [{{name: out, {text}}}]\n"
-        ))
-    };
-    for ((_, warnings), expected) in [
+    warns(&[
         (
             top("routes: []"),
             "1:1: routes: unknown key `routes`, ignored; `routes` belongs into `route`, under the one at the top; did you mean `route`?",
@@ -468,9 +525,15 @@ fn a_misplaced_key_is_told_where_it_belongs() {
             ),
             "`maxEventAgeSeconds` belongs at the top of the file",
         ),
+    ]);
+}
+
+#[test]
+fn a_key_misplaced_in_a_receiver_is_told_where_it_belongs() {
+    warns(&[
         (
             receiver("stdout: {}, layout: {a: b}"),
-            "2:37: receivers[0].layout: unknown key `layout`, ignored; `layout` belongs under the type of the receiver (`opensearch:`, `stdout:`, …), not beside its `name`",
+            "2:37: receivers[0].layout: unknown key `layout`, ignored; `layout` belongs under the type of the receiver (`opensearch:`, `elasticsearch:`, `webhook:`, …), not beside its `name`",
         ),
         (
             receiver("stdout: {}, deDot: true"),
@@ -479,6 +542,22 @@ fn a_misplaced_key_is_told_where_it_belongs() {
         (
             receiver("stdout: {}, maxEvents: 5"),
             "`maxEvents` belongs under `batch`",
+        ),
+        (
+            receiver("file: {path: /x}, maxSize: 5"),
+            "`maxSize` belongs under the type of the receiver (`file:`), not beside its `name`",
+        ),
+        (
+            receiver("stdout: {streamLabels: {a: b}}"),
+            "`streamLabels` is a key of `loki:`, not of `stdout`",
+        ),
+        (
+            top("indexFormat: a"),
+            "`indexFormat` belongs into an entry of `receivers`, under its type (`opensearch:`, `elasticsearch:`)",
+        ),
+        (
+            receiver("stdout: {}, batch: {onFull: drop}"),
+            "`onFull` belongs beside the receiver's `name`, not under `batch`",
         ),
         (
             receiver("stdout: {onFull: drop}"),
@@ -492,10 +571,5 @@ fn a_misplaced_key_is_told_where_it_belongs() {
             receiver("opensearch: {index: a, Index: x}"),
             "did you mean `index`?",
         ),
-    ] {
-        assert!(
-            warnings.iter().any(|warning| warning.contains(expected)),
-            "{warnings:?} should say {expected}"
-        );
-    }
+    ]);
 }

@@ -9,6 +9,7 @@ use crate::batch::queue;
 use crate::dead_letter::DeadLetterConfig;
 use crate::metrics::Metrics;
 use crate::sink::Rejection;
+use crate::sink::preview::Preview;
 
 type Answer = Result<Receipt, SendError>;
 
@@ -37,6 +38,10 @@ impl Sink for Scripted {
 
     fn reads_object(&self) -> bool {
         false
+    }
+
+    fn preview(&self, _: &Event) -> Result<Preview, String> {
+        Ok(Preview::default())
     }
 }
 
@@ -95,11 +100,13 @@ async fn deliver_until(names: &str, answers: Vec<Answer>, ending: bool) -> Run {
     let start = Instant::now();
     let mut receiver = receiver;
     let batch = receiver.queue.next(receiver.limits).await.unwrap();
-    let sender = Some(sender).filter(|_| !ending);
+    if ending {
+        receiver.ending.cancel();
+    }
     receiver.deliver(batch).await.unwrap();
     let took = start.elapsed();
     drop(sender);
-    receiver.run().await.unwrap();
+    receiver.run(CancellationToken::new()).await.unwrap();
     let dead = std::fs::read_to_string(file).unwrap_or_default();
     let dead = dead.lines().map(|line| {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();

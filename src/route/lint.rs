@@ -69,6 +69,7 @@ impl<'a> Lint<'a> {
                 self.receiver(name);
             }
         }
+        self.twice(route);
         if !barren && !delivers(route) {
             barren = true;
             self.warn(
@@ -152,6 +153,34 @@ impl<'a> Lint<'a> {
         let near = nearest(&name.value, self.receivers.iter().copied());
         self.misspelt.extend(near);
         self.findings.errors.push(unknown(name, near));
+    }
+
+    /// A rule without fields takes every event, and each rule that matches delivers: another one for the same receiver
+    /// makes it get events twice.
+    fn twice(&mut self, route: &'a Located<RouteConfig>) {
+        let mut all: BTreeMap<&str, &Located<RuleConfig>> = BTreeMap::new();
+        for rule in route.r#match.iter().filter(|rule| rule.is_empty()) {
+            if let Some(name) = rule.receiver() {
+                all.entry(&name.value).or_insert(rule);
+            }
+        }
+        for rule in &route.r#match {
+            let Some(name) = rule.receiver() else {
+                continue;
+            };
+            if let Some(first) = all.get(name.value.as_str())
+                && first.position != rule.position
+                && !never_matches(rule)
+            {
+                self.warn(
+                    name,
+                    format!(
+                        "`{}` gets every event that matches here twice: each rule that matches delivers, and the one on line {} matches every event",
+                        name.value, first.position.line
+                    ),
+                );
+            }
+        }
     }
 
     /// A rule is no filter for the ones beside it, though it looks like one.

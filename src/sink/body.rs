@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Rejection;
 use crate::event::{Compat, Document, DocumentOptions, Event};
 use crate::template::{Layout, RenderError};
-use crate::yaml::{Located, Value};
+use crate::yaml::{Located, Problems, Value};
 
 /// Writes events as one receiver wants them.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Body {
         layout: Option<&Located<Value>>,
         de_dot: bool,
         compat: Compat,
-    ) -> Result<Self, crate::yaml::Problem> {
+    ) -> Result<Self, Problems> {
         let layout = layout
             .filter(|layout| !is_empty(layout))
             .map(|layout| Layout::compile(layout))
@@ -50,6 +50,14 @@ impl Body {
             .map_err(RenderError::from),
             Some(layout) => layout.append(event, self.document.de_dot, to),
         }
+    }
+
+    /// One JSON value; or why it cannot be written.
+    pub fn write(&self, event: &Event) -> Result<Vec<u8>, String> {
+        let mut written = Vec::with_capacity(1024);
+        self.append(event, &mut written)
+            .map_err(|error| error.to_string())?;
+        Ok(written)
     }
 
     /// Every event as a line, and those that cannot be written.

@@ -11,10 +11,11 @@ use serde::Deserialize;
 pub use self::rotating::is_torn;
 pub(super) use self::rotating::{Appender, RotatingFile};
 use super::body::Body;
+use super::preview::Preview;
 use super::stdout::standard;
 use super::{Receipt, SendError, Sink, SinkSettings};
 use crate::event::Event;
-use crate::yaml::{Located, Value};
+use crate::yaml::{Located, Problems, Value};
 
 mod rotating;
 
@@ -44,12 +45,16 @@ struct FileSink {
 }
 
 /// Makes the sink. The file is opened by the first batch: a disk that is missing at the start is an outage like any other.
-pub fn build(config: &FileConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
+pub fn build(config: &FileConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
     let path = &config.path;
+    let mut problems = Problems::default();
     if path.is_empty() {
-        return Err(path.problem("a file receiver needs a `path`").into());
+        problems.push(path.problem("a file receiver needs a `path`"));
     }
-    let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
+    let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat);
+    let Some(body) = problems.ok(body).filter(|_| problems.is_empty()) else {
+        return Err(problems);
+    };
     if let Some(sink) = standard(path) {
         return Ok(sink(body));
     }
@@ -94,6 +99,10 @@ impl Sink for FileSink {
 
     fn reads_object(&self) -> bool {
         self.body.reads_object()
+    }
+
+    fn preview(&self, event: &Event) -> Result<Preview, String> {
+        self.body.write(event).map(|line| Preview::of(&line))
     }
 }
 

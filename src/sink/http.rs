@@ -1,17 +1,16 @@
 //! What the sinks that speak HTTP share: TLS files, headers, requests, and what an answer means.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use tracing::warn;
 
 use super::{SendError, SendErrorKind};
 use crate::event::Time;
+use crate::yaml::{Located, Problem, Problems};
 
 pub use self::client::{Answer, HttpClient, parse_url, post_json};
-pub use self::headers::{Headers, authorization, basic, refuse_fields, secret};
+pub use self::headers::{Headers, authorization, basic, lint_access, refuse_fields, secret};
 pub use self::one_by_one::{OneByOne, Service};
 pub use self::secrets::Secrets;
 
@@ -27,13 +26,13 @@ pub struct TlsConfig {
     /// Takes any certificate. For trying things out.
     pub insecure_skip_verify: bool,
     /// Not supported: certificates are checked against the host name of the URL.
-    pub server_name: Option<String>,
+    pub server_name: Located<String>,
     /// Certificates (PEM) to trust besides the system's.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Located<String>,
     /// The client's certificate (PEM), with `keyFile`.
-    pub cert_file: Option<PathBuf>,
+    pub cert_file: Located<String>,
     /// The client's key (PEM), with `certFile`.
-    pub key_file: Option<PathBuf>,
+    pub key_file: Located<String>,
 }
 
 /// The contents of the files that a [`TlsConfig`] names.
@@ -56,34 +55,46 @@ pub struct Identity {
 // === impl TlsConfig ===
 
 impl TlsConfig {
-    /// Reads the files.
-    pub fn load(&self) -> anyhow::Result<TlsFiles> {
+    /// Reads the files. Keys with nothing in them are absent, as for the incumbent: files in the wild have them.
+    pub fn load(&self) -> Result<TlsFiles, Problems> {
         if self.insecure_skip_verify {
             warn!("tls.insecureSkipVerify: whoever answers is believed to be the server");
         }
-        // Files in the wild have the incumbent's keys with nothing in them, for which it takes them for absent.
-        if let Some(name) = self.server_name.as_ref().filter(|name| !name.is_empty()) {
-            bail!(
-                "tls.serverName ({name}) is not supported: use a host name that is in the server's certificate"
+        let mut problems = Problems::default();
+        if !self.server_name.is_empty() {
+            problems.push(
+                self.server_name
+                    .problem("`serverName` is not supported: use a host name that is in the server's certificate"),
             );
         }
+        let (certificate, key) = (&self.cert_file, &self.key_file);
+        match (certificate.is_empty(), key.is_empty()) {
+            (false, true) => problems.push(certificate.problem(
+                "tls.certFile is given without tls.keyFile: a client certificate needs both",
+            )),
+            (true, false) => problems.push(key.problem(
+                "tls.keyFile is given without tls.certFile: a client certificate needs both",
+            )),
+            _ => {}
+        }
         let [ca, certificate, key] =
-            [&self.ca_file, &self.cert_file, &self.key_file].map(|file| given(file.as_deref()));
-        let identity = match (certificate, key) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => Some(Identity {
-                certificate: read(certificate)?,
-                key: read(key)?,
-            }),
-            (Some(_), None) => {
-                bail!("tls.certFile is given without tls.keyFile: a client certificate needs both")
-            }
-            (None, Some(_)) => {
-                bail!("tls.keyFile is given without tls.certFile: a client certificate needs both")
-            }
-        };
-        let ca = ca.map(read).transpose()?;
-        Ok(TlsFiles { ca, identity })
+            [&self.ca_file, certificate, key].map(|file| problems.ok(read(file)).flatten());
+        let identity = certificate
+            .zip(key)
+            .map(|(certificate, key)| Identity { certificate, key });
+        problems.or(TlsFiles { ca, identity })
+    }
+
+    /// What is wrong with the contents of `caFile`.
+    pub fn no_ca(&self) -> Problem {
+        self.ca_file
+            .problem("this file holds no certificate in PEM")
+    }
+
+    /// What is wrong with the contents of `certFile` or `keyFile`.
+    pub fn no_identity(&self) -> Problem {
+        self.cert_file
+            .problem("`certFile` and `keyFile` hold no certificate and its key in PEM")
     }
 }
 
@@ -96,13 +107,18 @@ impl Identity {
     }
 }
 
-/// A file that is named.
-fn given(file: Option<&Path>) -> Option<&Path> {
-    file.filter(|file| !file.as_os_str().is_empty())
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read the TLS file {}", path.display()))
+/// The contents of a file that is named.
+fn read(file: &Located<String>) -> Result<Option<Vec<u8>>, Problem> {
+    if file.is_empty() {
+        return Ok(None);
+    }
+    let contents = std::fs::read(&file.value).map_err(|error| {
+        file.problem(format!(
+            "cannot read the TLS file {}: {error}",
+            file.shown()
+        ))
+    })?;
+    Ok(Some(contents))
 }
 
 /// A part of a URL, as it was before it was put there.
@@ -203,21 +219,30 @@ mod tests {
 
     #[test]
     fn keys_of_tls_with_nothing_in_them_are_absent() {
-        let nothing = TlsConfig {
-            server_name: Some(String::new()),
-            ca_file: Some(PathBuf::new()),
-            cert_file: Some(PathBuf::new()),
-            key_file: Some(PathBuf::new()),
-            ..TlsConfig::default()
-        };
-        let files = nothing.load().unwrap();
+        let files = TlsConfig::default().load().unwrap();
         assert!(files.ca.is_none() && files.identity.is_none());
-        let half = TlsConfig {
-            cert_file: Some(PathBuf::from("client.pem")),
-            ..nothing
-        };
-        let told = half.load().err().unwrap().to_string();
-        assert!(told.contains("without tls.keyFile"), "{told}");
+    }
+
+    #[test]
+    fn every_mistake_in_tls_is_told_where_it_stands() {
+        let text = "serverName: other\ncaFile: /nowhere/ca.pem\ncertFile: Cargo.toml\n";
+        let tls: TlsConfig = crate::yaml::parse(text, &|_| None).unwrap().value;
+        let told = tls.load().err().unwrap().into_vec();
+        let told: Vec<_> = told
+            .iter()
+            .map(|problem| (problem.position.line, problem.message.as_str()))
+            .collect();
+        assert!(
+            matches!(
+                told.as_slice(),
+                [
+                    (1, "`serverName` is not supported: use a host name that is in the server's certificate"),
+                    (3, "tls.certFile is given without tls.keyFile: a client certificate needs both"),
+                    (2, missing),
+                ] if missing.starts_with("cannot read the TLS file /nowhere/ca.pem: No such file")
+            ),
+            "{told:?}"
+        );
     }
 
     #[test]

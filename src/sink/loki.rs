@@ -14,11 +14,14 @@ use reqwest::{Request, Url};
 use serde::{Deserialize, Serialize};
 
 use super::body::Body;
-use super::http::{Headers, HttpClient, TlsConfig, authorization, classify, parse_url, post_json};
-use super::templates::Templates;
+use super::http::{
+    Headers, HttpClient, TlsConfig, authorization, classify, lint_access, parse_url, post_json,
+};
+use super::preview::Preview;
+use super::templates::{Templates, lint_no_value};
 use super::{Receipt, Rejection, SendError, SendErrorKind, Sink, SinkSettings};
 use crate::event::Event;
-use crate::yaml::{Located, Problem, Value};
+use crate::yaml::{Located, Problem, Problems, Value};
 
 /// The sink as the configuration gives it.
 #[derive(Default, Deserialize)]
@@ -31,9 +34,9 @@ pub struct LokiConfig {
     /// What makes a stream; values are templates.
     stream_labels: BTreeMap<String, Located<String>>,
     /// Of basic authentication.
-    username: String,
+    username: Located<String>,
     /// Of basic authentication.
-    password: String,
+    password: Located<String>,
     /// Of `Authorization: Bearer`.
     bearer_token: Located<String>,
     /// Whose logs they are, where Loki has several tenants; a template.
@@ -84,7 +87,7 @@ struct Stream<'a> {
 const TENANT: &str = "X-Scope-OrgID";
 
 /// Makes the sink. Reads certificate files, connects nowhere.
-pub fn build(config: &LokiConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
+pub fn build(config: &LokiConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
     Ok(Box::new(Loki::new(config, settings)?))
 }
 
@@ -98,56 +101,93 @@ impl fmt::Debug for LokiConfig {
 }
 
 impl LokiConfig {
-    fn headers(&self) -> Result<Headers, Problem> {
-        let authorization = authorization(&self.username, &self.password, &self.bearer_token)?;
-        let tenant = &self.tenant_id;
-        if tenant.is_empty() {
-            return Headers::parse(&self.headers, authorization);
+    /// What of it has no effect, or another than it seems to.
+    pub fn lint(&self, warnings: &mut Vec<Problem>) {
+        lint_access(
+            [&self.username, &self.password, &self.bearer_token],
+            &self.headers,
+            warnings,
+        );
+        for text in self.stream_labels.values().chain([&self.tenant_id]) {
+            lint_no_value(text, warnings);
         }
-        let mut headers = self.headers.clone();
-        if headers.keys().any(|name| name.eq_ignore_ascii_case(TENANT)) {
-            return Err(tenant.problem(format!("give either `tenantID` or `headers.{TENANT}`")));
-        }
-        headers.insert(TENANT.to_owned(), tenant.clone());
-        Headers::parse(&headers, authorization)
     }
 
-    fn labels(&self) -> Result<Templates, Problem> {
-        if self.stream_labels.is_empty() {
-            return Err(self.url.problem(
-                "Loki takes no stream without labels: give at least one under `streamLabels`",
-            ));
+    fn url(&self) -> Result<Url, Problem> {
+        let url = &self.url;
+        if url.is_empty() {
+            let message = "Loki needs a `url`, such as http://loki:3100/loki/api/v1/push";
+            return Err(url.problem(message));
         }
+        parse_url(url).map_err(|error| url.problem(error))
+    }
+
+    fn headers(&self) -> Result<Headers, Problems> {
+        let mut problems = Problems::default();
+        let authorization = authorization(&self.username, &self.password, &self.bearer_token);
+        let authorization = problems.ok(authorization).flatten();
+        let tenant = &self.tenant_id;
+        let mut headers = self.headers.clone();
+        if !tenant.is_empty() {
+            if headers.keys().any(|name| name.eq_ignore_ascii_case(TENANT)) {
+                let message = format!("give either `tenantID` or `headers.{TENANT}`");
+                problems.push(tenant.problem(message));
+            }
+            headers.insert(TENANT.to_owned(), tenant.clone());
+        }
+        match problems.ok(Headers::parse(&headers, authorization)) {
+            Some(headers) => problems.or(headers),
+            None => Err(problems),
+        }
+    }
+
+    fn labels(&self) -> Result<Templates, Problems> {
+        if self.stream_labels.is_empty() {
+            let message =
+                "Loki takes no stream without labels: give at least one under `streamLabels`";
+            return Err(Problem::nowhere(message).into());
+        }
+        let illegal = |name: &str| {
+            name.is_empty()
+                || name.starts_with(|c: char| c.is_ascii_digit())
+                || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        let mut problems = Problems::default();
         for (name, value) in &self.stream_labels {
-            let legal = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-                && !name.starts_with(|c: char| c.is_ascii_digit());
-            if name.is_empty() || !legal {
-                return Err(value.problem(format!(
+            if illegal(name) {
+                problems.push(value.problem(format!(
                     "`{name}` is no name of a label: it has letters, digits and `_`, and begins with no digit"
                 )));
             }
         }
-        Templates::parse(&self.stream_labels)
+        match problems.ok(Templates::parse(&self.stream_labels)) {
+            Some(labels) => problems.or(labels),
+            None => Err(problems),
+        }
     }
 }
 
 // === impl Loki ===
 
 impl Loki {
-    fn new(config: &LokiConfig, settings: SinkSettings) -> anyhow::Result<Self> {
-        let url = &config.url;
-        if url.is_empty() {
-            return Err(url
-                .problem("Loki needs a `url`, such as http://loki:3100/loki/api/v1/push")
-                .into());
+    fn new(config: &LokiConfig, settings: SinkSettings) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let url = problems.ok(config.url());
+        let headers = problems.ok(config.headers());
+        let labels = problems.ok(config.labels());
+        let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat);
+        let body = problems.ok(body);
+        let client = problems.ok(HttpClient::new(&config.tls, settings.timeout));
+        match (url, headers, labels, body, client) {
+            (Some(url), Some(headers), Some(labels), Some(body), Some(client)) => Ok(Self {
+                client,
+                url,
+                headers,
+                labels,
+                body,
+            }),
+            _ => Err(problems),
         }
-        Ok(Self {
-            url: parse_url(url).map_err(|error| url.problem(error))?,
-            headers: config.headers()?,
-            labels: config.labels()?,
-            body: Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?,
-            client: HttpClient::new(&config.tls, settings.timeout)?,
-        })
     }
 
     async fn send_batch(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
@@ -288,6 +328,17 @@ impl Sink for Loki {
 
     fn reads_object(&self) -> bool {
         self.headers.reads_object() || self.labels.reads_object() || self.body.reads_object()
+    }
+
+    fn preview(&self, event: &Event) -> Result<Preview, String> {
+        let (headers, labels, line) = self.render(event)?;
+        let mut push = Push {
+            headers,
+            events: vec![0],
+            streams: BTreeMap::from([(labels, vec![line])]),
+        };
+        self.request(&mut push)
+            .map(|request| Preview::of_request(&request))
     }
 }
 

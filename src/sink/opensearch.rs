@@ -22,9 +22,11 @@ use self::host::Hosts;
 use self::index::Target;
 use super::body::Body;
 use super::http::{TlsConfig, classify, reason, retry_after};
+use super::preview::Preview;
+use super::templates::lint_no_value;
 use super::{Receipt, Rejection, SendError, SendErrorKind, Sink, SinkSettings};
 use crate::event::Event;
-use crate::yaml::{Located, Problem, Value};
+use crate::yaml::{Located, Problem, Problems, Value};
 
 mod access;
 pub mod bulk;
@@ -38,9 +40,9 @@ pub struct OpenSearchConfig {
     /// URLs; several are used in turn. By default the environment's, as the incumbent has it, or the local host.
     hosts: Vec<Located<String>>,
     /// Of basic authentication; only with a password.
-    username: String,
+    username: Located<String>,
     /// Of basic authentication.
-    password: String,
+    password: Located<String>,
     /// One document per Event, its latest state, rather than one per occurrence.
     #[serde(rename = "useEventID")]
     use_event_id: bool,
@@ -55,7 +57,7 @@ pub struct OpenSearchConfig {
     document_id: DocumentId,
     /// Without effect: the servers that knew types of documents are gone.
     #[serde(rename = "type")]
-    pub document_type: Located<String>,
+    document_type: Located<String>,
     /// Writes `_` for `.` in the keys of labels and annotations.
     pub de_dot: bool,
     /// Templates in place of the document.
@@ -124,8 +126,8 @@ impl Default for OpenSearchConfig {
     fn default() -> Self {
         Self {
             hosts: Vec::new(),
-            username: String::new(),
-            password: String::new(),
+            username: Located::default(),
+            password: Located::default(),
             use_event_id: false,
             index: Located::default(),
             index_format: Located::default(),
@@ -154,6 +156,41 @@ impl fmt::Debug for OpenSearchConfig {
 }
 
 impl OpenSearchConfig {
+    /// What of it has no effect.
+    pub fn lint(&self, warnings: &mut Vec<Problem>) {
+        if !self.document_type.is_empty() {
+            warnings.push(self.document_type.problem(
+                "without effect: no server that is left knows types of documents; leave it out",
+            ));
+        }
+        if !self.index.is_empty() && !self.index_format.is_empty() {
+            warnings.push(
+                self.index.problem(
+                    "without effect: `indexFormat` comes before it; leave one of them out",
+                ),
+            );
+        }
+        for text in [&self.index, &self.index_format, &self.data_stream] {
+            lint_no_value(text, warnings);
+        }
+        // One that is there and empty may stand for a variable that is not set everywhere.
+        let pairs = [
+            (
+                &self.password,
+                &self.username,
+                "a password needs a `username`",
+            ),
+            (&self.username, &self.password, "a user needs a `password`"),
+        ];
+        for (given, missing, wrong) in pairs {
+            if !given.is_empty() && !missing.is_given() {
+                let message =
+                    format!("without effect: {wrong}, and requests go out without either");
+                warnings.push(given.problem(message));
+            }
+        }
+    }
+
     fn target(&self) -> Result<Target, Problem> {
         let (index, format, stream) = (&self.index, &self.index_format, &self.data_stream);
         if !stream.value.is_empty() {
@@ -193,11 +230,16 @@ impl OpenSearch {
         config: &OpenSearchConfig,
         dialect: Dialect,
         settings: SinkSettings,
-    ) -> anyhow::Result<Self> {
-        let target = config.target()?;
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let target = problems.ok(config.target());
+        let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat);
+        let body = problems.ok(body);
+        let hosts = problems.ok(Hosts::new(config, dialect, settings.timeout));
+        let (Some(target), Some(body), Some(hosts)) = (target, body, hosts) else {
+            return Err(problems);
+        };
         let ids = config.ids();
-        let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
-        let hosts = Hosts::new(config, dialect, settings.timeout)?;
         let seconds = (settings.timeout / 2).as_secs().max(1);
         // Small answers; and a server that lacks a shard says so before we stop waiting.
         let path = format!(
@@ -364,6 +406,12 @@ impl Sink for OpenSearch {
 
     fn reads_object(&self) -> bool {
         self.body.reads_object() || self.target.reads_object()
+    }
+
+    fn preview(&self, event: &Event) -> Result<Preview, String> {
+        let mut lines = Vec::with_capacity(1024);
+        self.encode_one(event, &mut lines)?;
+        Ok(Preview::of_bulk(&lines, self.hosts.bulk_url()))
     }
 }
 

@@ -12,7 +12,7 @@ use super::templates::Templates;
 use super::{Sink, SinkSettings};
 use crate::event::Event;
 use crate::template::{RenderError, Template};
-use crate::yaml::{Located, Problem};
+use crate::yaml::{Located, Problem, Problems};
 
 /// The sink as the configuration gives it.
 #[derive(Default, Deserialize)]
@@ -72,13 +72,8 @@ const MAX_ALIAS: usize = 512;
 const MAX_DESCRIPTION: usize = 15_000;
 
 /// Makes the sink. Reads certificate files, connects nowhere.
-pub fn build(config: &OpsgenieConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
-    let opsgenie = Opsgenie::new(config)?;
-    Ok(Box::new(OneByOne::new(
-        opsgenie,
-        &config.tls,
-        settings.timeout,
-    )?))
+pub fn build(config: &OpsgenieConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
+    OneByOne::build(Opsgenie::new(config), &config.tls, settings.timeout)
 }
 
 // === impl OpsgenieConfig ===
@@ -100,6 +95,20 @@ impl OpsgenieConfig {
             .map_err(|error| self.url.problem(error))
     }
 
+    fn authorization(&self) -> Result<HeaderValue, Problem> {
+        if self.api_key.is_empty() {
+            return Err(self.api_key.problem("Opsgenie needs an `apiKey`"));
+        }
+        secret("GenieKey ", &self.api_key)
+    }
+
+    fn message(&self) -> Result<Template, Problem> {
+        if self.message.is_empty() {
+            return Err(self.message.problem("Opsgenie needs a `message`"));
+        }
+        Template::parse(&self.message)
+    }
+
     fn priority(&self) -> Result<String, Problem> {
         match self.priority.as_str() {
             "" => Ok("P3".to_owned()),
@@ -115,26 +124,47 @@ impl OpsgenieConfig {
 // === impl Opsgenie ===
 
 impl Opsgenie {
-    fn new(config: &OpsgenieConfig) -> Result<Self, Problem> {
-        if config.api_key.is_empty() {
-            return Err(config.api_key.problem("Opsgenie needs an `apiKey`"));
-        }
-        if config.message.is_empty() {
-            return Err(config.message.problem("Opsgenie needs a `message`"));
-        }
-        Ok(Self {
-            url: config.url()?,
-            authorization: secret("GenieKey ", &config.api_key)?,
-            priority: config.priority()?,
-            message: Template::parse(&config.message)?,
-            alias: Template::parse(&config.alias)?,
-            description: Template::parse(&config.description)?,
-            tags: config
-                .tags
-                .iter()
-                .map(Template::parse)
-                .collect::<Result<_, _>>()?,
-            details: Templates::parse(&config.details)?,
+    fn new(config: &OpsgenieConfig) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let url = problems.ok(config.url());
+        let authorization = problems.ok(config.authorization());
+        let priority = problems.ok(config.priority());
+        let message = problems.ok(config.message());
+        let [alias, description] =
+            [&config.alias, &config.description].map(|text| problems.ok(Template::parse(text)));
+        let tags = config.tags.iter();
+        let tags = tags.filter_map(|tag| problems.ok(Template::parse(tag)));
+        let tags: Vec<Template> = tags.collect();
+        let details = problems.ok(Templates::parse(&config.details));
+        let (
+            Some(url),
+            Some(authorization),
+            Some(priority),
+            Some(message),
+            Some(alias),
+            Some(description),
+            Some(details),
+        ) = (
+            url,
+            authorization,
+            priority,
+            message,
+            alias,
+            description,
+            details,
+        )
+        else {
+            return Err(problems);
+        };
+        problems.or(Self {
+            url,
+            authorization,
+            priority,
+            message,
+            alias,
+            description,
+            tags,
+            details,
         })
     }
 

@@ -17,10 +17,11 @@ use tracing::{info, warn};
 
 use super::body::Body;
 use super::file::{Appender, RotatingFile};
+use super::preview::Preview;
 use super::stdout::standard;
 use super::{Receipt, SendError, Sink, SinkSettings};
 use crate::event::Event;
-use crate::yaml::{Located, Value};
+use crate::yaml::{Located, Problems, Value};
 
 /// The sink as the configuration gives it.
 #[derive(Debug, Default, Deserialize)]
@@ -50,11 +51,15 @@ struct Pipe {
 const ENXIO: i32 = 6;
 
 /// Makes the sink. The pipe is opened by the first batch: it may well be made after us.
-pub fn build(config: &PipeConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
+pub fn build(config: &PipeConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
+    let mut problems = Problems::default();
     if config.path.is_empty() {
-        return Err(config.path.problem("a pipe receiver needs a `path`").into());
+        problems.push(config.path.problem("a pipe receiver needs a `path`"));
     }
-    let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
+    let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat);
+    let Some(body) = problems.ok(body).filter(|_| problems.is_empty()) else {
+        return Err(problems);
+    };
     if let Some(sink) = standard(&config.path) {
         return Ok(sink(body));
     }
@@ -138,6 +143,10 @@ impl Sink for Pipe {
 
     fn reads_object(&self) -> bool {
         self.body.reads_object()
+    }
+
+    fn preview(&self, event: &Event) -> Result<Preview, String> {
+        self.body.write(event).map(|line| Preview::of(&line))
     }
 }
 

@@ -12,7 +12,7 @@ use super::templates::Templates;
 use super::{SendError, SendErrorKind, Sink, SinkSettings};
 use crate::event::Event;
 use crate::template::{RenderError, Template};
-use crate::yaml::{Located, Problem};
+use crate::yaml::{Located, Problem, Problems};
 
 /// The sink as the configuration gives it.
 #[derive(Default, Deserialize)]
@@ -96,13 +96,8 @@ struct Verdict {
 const API: &str = "https://slack.com/api/chat.postMessage";
 
 /// Makes the sink. Reads certificate files, connects nowhere.
-pub fn build(config: &SlackConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
-    let slack = Slack::new(config)?;
-    Ok(Box::new(OneByOne::new(
-        slack,
-        &config.tls,
-        settings.timeout,
-    )?))
+pub fn build(config: &SlackConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
+    OneByOne::build(Slack::new(config), &config.tls, settings.timeout)
 }
 
 // === impl SlackConfig ===
@@ -124,11 +119,6 @@ impl SlackConfig {
                 return Err(token.problem(
                     "Slack needs a `token`, or the URL of an incoming webhook under `webhook`",
                 ));
-            }
-            if self.channel.is_empty() {
-                return Err(self
-                    .channel
-                    .problem("with a `token`, Slack needs a `channel`"));
             }
             let url = match self.endpoint.as_str() {
                 "" => API,
@@ -153,25 +143,54 @@ impl SlackConfig {
 // === impl Slack ===
 
 impl Slack {
-    fn new(config: &SlackConfig) -> Result<Self, Problem> {
-        let (url, authorization) = config.target()?;
+    fn new(config: &SlackConfig) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let target = problems.ok(config.target());
+        if !config.token.is_empty() && config.webhook.is_empty() && config.channel.is_empty() {
+            let message = "with a `token`, Slack needs a `channel`";
+            problems.push(config.channel.problem(message));
+        }
+        let texts = [
+            &config.channel,
+            &config.message,
+            &config.color,
+            &config.footer,
+            &config.title,
+            &config.author_name,
+        ];
+        let texts = texts.map(|text| problems.ok(Template::parse(text)));
+        let fields = problems.ok(Templates::parse(&config.fields));
+        let (
+            Some((url, authorization)),
+            [
+                Some(channel),
+                Some(message),
+                Some(color),
+                Some(footer),
+                Some(title),
+                Some(author_name),
+            ],
+            Some(fields),
+        ) = (target, texts, fields)
+        else {
+            return Err(problems);
+        };
         let slack = Self {
             url,
             authorization,
-            channel: Template::parse(&config.channel)?,
-            message: Template::parse(&config.message)?,
-            color: Template::parse(&config.color)?,
-            footer: Template::parse(&config.footer)?,
-            title: Template::parse(&config.title)?,
-            author_name: Template::parse(&config.author_name)?,
-            fields: Templates::parse(&config.fields)?,
+            channel,
+            message,
+            color,
+            footer,
+            title,
+            author_name,
+            fields,
         };
         if slack.message.literal() == Some("") && !slack.has_attachment() {
-            return Err(config
-                .message
-                .problem("there is nothing to say: give a `message`"));
+            let message = "there is nothing to say: give a `message`";
+            problems.push(config.message.problem(message));
         }
-        Ok(slack)
+        problems.or(slack)
     }
 
     /// A colour alone would be the edge of nothing.

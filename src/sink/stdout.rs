@@ -9,9 +9,10 @@ use serde::Deserialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::body::Body;
+use super::preview::Preview;
 use super::{Receipt, SendError, SendErrorKind, Sink, SinkSettings};
 use crate::event::Event;
-use crate::yaml::{Located, Value};
+use crate::yaml::{Located, Problems, Value};
 
 mod table;
 
@@ -58,7 +59,7 @@ pub type Stdout = Lines<tokio::io::Stdout>;
 
 impl Stdout {
     /// Makes the sink.
-    pub fn new(config: &StdoutConfig, settings: SinkSettings) -> anyhow::Result<Self> {
+    pub fn new(config: &StdoutConfig, settings: SinkSettings) -> Result<Self, Problems> {
         Self::to(tokio::io::stdout(), "standard output", config, settings)
     }
 }
@@ -70,7 +71,7 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
         name: &'static str,
         config: &StdoutConfig,
         settings: SinkSettings,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, Problems> {
         let style = match config.format {
             Format::Json => Style::Json(Body::new(
                 config.layout.as_ref(),
@@ -130,6 +131,17 @@ impl<W: AsyncWrite + Unpin + Send> Sink for Lines<W> {
         match &self.style {
             Style::Json(body) => body.reads_object(),
             Style::Table { .. } => false,
+        }
+    }
+
+    fn preview(&self, event: &Event) -> Result<Preview, String> {
+        match &self.style {
+            Style::Json(body) => body.write(event).map(|line| Preview::of(&line)),
+            Style::Table { .. } => {
+                let mut line = Vec::new();
+                table::append(event, &mut line);
+                Ok(Preview::of(&line))
+            }
         }
     }
 }

@@ -15,9 +15,10 @@ use tokio::time::timeout;
 
 use self::connection::{Address, Connection, Datagrams, is_too_long, write};
 use super::body::Body;
+use super::preview::Preview;
 use super::{Receipt, Rejection, SendError, Sink, SinkSettings};
 use crate::event::Event;
-use crate::yaml::{Located, Problem, Value};
+use crate::yaml::{Located, Problems, Value};
 
 mod connection;
 
@@ -67,26 +68,32 @@ const INFO: u8 = 6;
 
 impl Syslog {
     /// Makes the sink. Connects nowhere.
-    pub fn new(config: &SyslogConfig, settings: SinkSettings) -> Result<Self, Problem> {
+    pub fn new(config: &SyslogConfig, settings: SinkSettings) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
         let tag = &config.tag;
         if tag.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(tag.problem("a tag is one word"));
+            problems.push(tag.problem("a tag is one word"));
         }
+        let address = problems.ok(Address::parse(&config.network, &config.address));
+        let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat);
+        let (Some(address), Some(body)) = (address, problems.ok(body)) else {
+            return Err(problems);
+        };
         let tag = Some(&tag.value).filter(|tag| !tag.is_empty());
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = match host.trim() {
             "" => "localhost",
             host => host,
         };
-        Ok(Self {
-            address: Address::parse(&config.network, &config.address)?,
+        problems.or(Self {
+            address,
             sender: Sender {
                 host: host.to_owned(),
                 tag: tag.map_or_else(|| TAG.to_owned(), Clone::clone),
                 pid: std::process::id(),
                 zone: TimeZone::system(),
             },
-            body: Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?,
+            body,
             timeout: settings.timeout,
             connection: None,
         })
@@ -195,6 +202,10 @@ impl Sink for Syslog {
 
     fn reads_object(&self) -> bool {
         self.body.reads_object()
+    }
+
+    fn preview(&self, event: &Event) -> Result<Preview, String> {
+        self.message(event).map(|line| Preview::of(&line))
     }
 }
 

@@ -11,7 +11,7 @@ use super::body::Body;
 use super::http::{Answer, Headers, OneByOne, Service, TlsConfig, classify, parse_url};
 use super::{SendError, Sink, SinkSettings};
 use crate::event::{Event, go_json};
-use crate::yaml::{Located, Problem, Value};
+use crate::yaml::{Located, Problem, Problems, Value};
 
 /// The sink as the configuration gives it.
 #[derive(Default, Deserialize)]
@@ -57,13 +57,8 @@ struct Parts {
 const KEYS_OF_MESSAGES: [&str; 4] = ["text", "type", "@type", "attachments"];
 
 /// Makes the sink. Reads certificate files, connects nowhere.
-pub fn build(config: &TeamsConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
-    let teams = Teams::new(config, settings)?;
-    Ok(Box::new(OneByOne::new(
-        teams,
-        &config.tls,
-        settings.timeout,
-    )?))
+pub fn build(config: &TeamsConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
+    OneByOne::build(Teams::new(config, settings), &config.tls, settings.timeout)
 }
 
 // === impl TeamsConfig ===
@@ -75,14 +70,28 @@ impl fmt::Debug for TeamsConfig {
     }
 }
 
-// === impl Teams ===
-
-impl Teams {
-    fn new(config: &TeamsConfig, settings: SinkSettings) -> Result<Self, Problem> {
-        let endpoint = &config.endpoint;
+impl TeamsConfig {
+    fn url(&self) -> Result<Url, Problem> {
+        let endpoint = &self.endpoint;
         if endpoint.is_empty() {
             return Err(endpoint.problem("Teams needs the URL of a webhook under `endpoint`"));
         }
+        parse_url(endpoint).map_err(|error| endpoint.problem(error))
+    }
+}
+
+// === impl Teams ===
+
+impl Teams {
+    fn new(config: &TeamsConfig, settings: SinkSettings) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let url = problems.ok(config.url());
+        let headers = problems.ok(Headers::parse(&config.headers, None));
+        let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat);
+        let body = problems.ok(body);
+        let (Some(url), Some(headers), Some(body)) = (url, headers, body) else {
+            return Err(problems);
+        };
         let whole = match config.layout.as_deref() {
             Some(Value::Map(entries)) => entries
                 .iter()
@@ -90,9 +99,9 @@ impl Teams {
             _ => false,
         };
         Ok(Self {
-            url: parse_url(endpoint).map_err(|error| endpoint.problem(error))?,
-            headers: Headers::parse(&config.headers, None)?,
-            body: Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?,
+            url,
+            headers,
+            body,
             whole,
         })
     }

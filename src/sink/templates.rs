@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::event::Event;
 use crate::template::{RenderError, Template};
-use crate::yaml::{Located, Problem};
+use crate::yaml::{Located, Problem, Problems};
 
 /// Templates by name.
 pub struct Templates(BTreeMap<String, Template>);
@@ -13,9 +13,13 @@ pub struct Templates(BTreeMap<String, Template>);
 
 impl Templates {
     /// Parses all of them.
-    pub fn parse(texts: &BTreeMap<String, Located<String>>) -> Result<Self, Problem> {
-        let parse = |(name, text): (&String, _)| Ok((name.clone(), Template::parse(text)?));
-        texts.iter().map(parse).collect::<Result<_, _>>().map(Self)
+    pub fn parse(texts: &BTreeMap<String, Located<String>>) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let parsed = texts
+            .iter()
+            .filter_map(|(name, text)| Some((name.clone(), problems.ok(Template::parse(text))?)))
+            .collect();
+        problems.or(Self(parsed))
     }
 
     /// Whether there are none.
@@ -36,3 +40,16 @@ impl Templates {
             .collect()
     }
 }
+
+/// Tells of a name that would be Go's words for nothing.
+pub fn lint_no_value(text: &Located<String>, warnings: &mut Vec<Problem>) {
+    let rendered = Template::parse(text).map(|template| template.render(&Event::default()));
+    if rendered.is_ok_and(|rendered| rendered.is_ok_and(|name| name.contains(NO_VALUE))) {
+        warnings.push(text.problem(format!(
+            "for events that lack what is asked for, this is `{NO_VALUE}`: put `| default \"…\"` behind it"
+        )));
+    }
+}
+
+/// What Go's templates print of nothing.
+const NO_VALUE: &str = "<no value>";

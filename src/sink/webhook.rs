@@ -12,12 +12,14 @@ use serde::Deserialize;
 
 use super::body::Body;
 use super::http::{
-    Headers, HttpClient, OneByOne, Service, TlsConfig, authorization, parse_url, refuse_fields,
+    Headers, HttpClient, OneByOne, Service, TlsConfig, authorization, lint_access, parse_url,
+    refuse_fields,
 };
+use super::preview::Preview;
 use super::{Receipt, SendError, Sink, SinkSettings};
 use crate::event::Event;
 use crate::template::Template;
-use crate::yaml::{Located, Value};
+use crate::yaml::{Located, Problem, Problems, Value};
 
 /// The sink as the configuration gives it.
 #[derive(Default, Deserialize)]
@@ -32,9 +34,9 @@ pub struct WebhookConfig {
     /// One request for many events.
     batch: Option<BatchFormat>,
     /// Of basic authentication.
-    username: String,
+    username: Located<String>,
     /// Of basic authentication.
-    password: String,
+    password: Located<String>,
     /// Of `Authorization: Bearer`.
     bearer_token: Located<String>,
     /// TLS of an `https` endpoint.
@@ -80,23 +82,24 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// Makes the sink. Reads certificate files, connects nowhere.
-pub fn build(config: &WebhookConfig, settings: SinkSettings) -> anyhow::Result<Box<dyn Sink>> {
-    let target = Target::new(config)?;
-    let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat)?;
-    let Some(format) = config.batch else {
-        let each = Each { target, body };
-        return Ok(Box::new(OneByOne::new(
-            each,
-            &config.tls,
-            settings.timeout,
-        )?));
+pub fn build(config: &WebhookConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
+    let mut problems = Problems::default();
+    let target = problems.ok(Target::new(config));
+    let body = Body::new(config.layout.as_ref(), config.de_dot, settings.compat);
+    let body = problems.ok(body);
+    let client = problems.ok(HttpClient::new(&config.tls, settings.timeout));
+    let (Some(target), Some(body), Some(client)) = (target, body, client) else {
+        return Err(problems);
     };
-    Ok(Box::new(Together {
-        client: HttpClient::new(&config.tls, settings.timeout)?,
-        target,
-        body,
-        format,
-    }))
+    Ok(match config.batch {
+        None => Box::new(OneByOne::new(Each { target, body }, client)),
+        Some(format) => Box::new(Together {
+            client,
+            target,
+            body,
+            format,
+        }),
+    })
 }
 
 // === impl WebhookConfig ===
@@ -105,6 +108,15 @@ impl WebhookConfig {
     /// Whether every event is a request of its own.
     pub fn is_single(&self) -> bool {
         self.batch.is_none()
+    }
+
+    /// What of it has no effect.
+    pub fn lint(&self, warnings: &mut Vec<Problem>) {
+        lint_access(
+            [&self.username, &self.password, &self.bearer_token],
+            &self.headers,
+            warnings,
+        );
     }
 }
 
@@ -120,51 +132,27 @@ impl fmt::Debug for WebhookConfig {
 // === impl Target ===
 
 impl Target {
-    fn new(config: &WebhookConfig) -> anyhow::Result<Self> {
-        let endpoint = Template::parse(&config.endpoint)?;
-        match endpoint.literal() {
-            Some("") => {
-                return Err(config
-                    .endpoint
-                    .problem("a webhook needs an `endpoint`")
-                    .into());
-            }
-            Some(url) => {
-                parse_url(url).map_err(|error| config.endpoint.problem(error))?;
-            }
-            None if !names_its_host(endpoint.leading_text()) => {
-                return Err(config
-                    .endpoint
-                    .problem("the host must not depend on the event: whoever may create events would choose who gets them, and the credentials; fields go into the path")
-                    .into());
-            }
-            None if config.batch.is_some() => {
-                return Err(config
-                    .endpoint
-                    .problem("with `batch`, one URL serves many events: it can't have fields")
-                    .into());
-            }
-            None => {}
-        }
+    fn new(config: &WebhookConfig) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let endpoint = problems.ok(endpoint(config));
         if config.batch.is_some() {
-            refuse_fields(
+            problems.ok(refuse_fields(
                 &config.headers,
                 "with `batch`, one header serves many events: it can't have fields",
-            )?;
+            ));
         }
-        let authorization =
-            authorization(&config.username, &config.password, &config.bearer_token)?;
-        let headers = Headers::parse(&config.headers, authorization)?;
-        let method = match &config.method {
-            None => Method::POST,
-            Some(method) => Method::from_bytes(method.value.to_ascii_uppercase().as_bytes())
-                .map_err(|_| method.problem(format!("`{}` is no HTTP method", method.shown())))?,
-        };
-        Ok(Self {
-            method,
-            endpoint,
-            headers,
-        })
+        let authorization = authorization(&config.username, &config.password, &config.bearer_token);
+        let authorization = problems.ok(authorization).flatten();
+        let headers = problems.ok(Headers::parse(&config.headers, authorization));
+        let method = problems.ok(method(config));
+        match (method, endpoint, headers) {
+            (Some(method), Some(endpoint), Some(headers)) => problems.or(Self {
+                method,
+                endpoint,
+                headers,
+            }),
+            _ => Err(problems),
+        }
     }
 
     fn reads_object(&self) -> bool {
@@ -190,15 +178,39 @@ impl Target {
     }
 }
 
+fn endpoint(config: &WebhookConfig) -> Result<Template, Problem> {
+    let url = &config.endpoint;
+    let endpoint = Template::parse(url)?;
+    let wrong = match endpoint.literal() {
+        Some("") => Some("a webhook needs an `endpoint`".to_owned()),
+        Some(url) => parse_url(url).err(),
+        None if !names_its_host(endpoint.leading_text()) => Some(
+            "the host must not depend on the event: whoever may create events would choose who gets them, and the credentials; fields go into the path".to_owned(),
+        ),
+        None if config.batch.is_some() => {
+            Some("with `batch`, one URL serves many events: it can't have fields".to_owned())
+        }
+        None => None,
+    };
+    match wrong {
+        Some(wrong) => Err(url.problem(wrong)),
+        None => Ok(endpoint),
+    }
+}
+
+fn method(config: &WebhookConfig) -> Result<Method, Problem> {
+    match &config.method {
+        None => Ok(Method::POST),
+        Some(method) => Method::from_bytes(method.value.to_ascii_uppercase().as_bytes())
+            .map_err(|_| method.problem(format!("`{}` is no HTTP method", method.shown()))),
+    }
+}
+
 // === impl Each ===
 
 impl Service for Each {
     fn request(&self, event: &Event) -> Result<Request, String> {
-        let mut body = Vec::with_capacity(1024);
-        self.body
-            .append(event, &mut body)
-            .map_err(|error| error.to_string())?;
-        self.target.request(event, body, JSON)
+        self.target.request(event, self.body.write(event)?, JSON)
     }
 
     fn reads_object(&self) -> bool {
@@ -209,24 +221,28 @@ impl Service for Each {
 // === impl Together ===
 
 impl Together {
+    /// The request with some lines; the event is what templates are rendered for.
+    fn request(&self, event: &Event, mut lines: Vec<u8>) -> Result<Request, String> {
+        let content_type = match self.format {
+            BatchFormat::Lines => NDJSON,
+            BatchFormat::Array => {
+                into_array(&mut lines);
+                JSON
+            }
+        };
+        self.target.request(event, lines, content_type)
+    }
+
     async fn send_together(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
-        let (mut body, rejected) = self.body.lines(batch);
+        let (lines, rejected) = self.body.lines(batch);
         let Some(first) = batch.first().filter(|_| rejected.len() < batch.len()) else {
             return Ok(Receipt {
                 rejected,
                 ..Receipt::default()
             });
         };
-        let content_type = match self.format {
-            BatchFormat::Lines => NDJSON,
-            BatchFormat::Array => {
-                into_array(&mut body);
-                JSON
-            }
-        };
-        let request = self.target.request(first, body, content_type);
         // Nothing in it has fields: what fails for one event fails for all, and shows at load.
-        let request = request.map_err(SendError::transient)?;
+        let request = self.request(first, lines).map_err(SendError::transient)?;
         let answer = self.client.send(request).await?;
         answer.by_status()?;
         Ok(Receipt {
@@ -247,6 +263,13 @@ impl Sink for Together {
 
     fn reads_object(&self) -> bool {
         self.body.reads_object() || self.target.reads_object()
+    }
+
+    fn preview(&self, event: &Event) -> Result<Preview, String> {
+        let mut line = self.body.write(event)?;
+        line.push(b'\n');
+        self.request(event, line)
+            .map(|request| Preview::of_request(&request))
     }
 }
 

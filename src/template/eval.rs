@@ -353,9 +353,11 @@ impl<'t, 'e> Evaluator<'t, 'e> {
         piped: Option<Value<'e>>,
         dot: &Value<'e>,
     ) -> Result<Value<'e>> {
-        let unknown = |value: &Value<'_>| {
+        let unknown = |value: &Value<'_>, near: Option<&str>| {
+            let hint = near.map(|near| format!("; did you mean `{near}`?"));
+            let hint = hint.unwrap_or_default();
             Failure::new(format!(
-                "there is no field `{name}` in a {}",
+                "there is no field `{name}` in a {}{hint}",
                 value.type_name()
             ))
         };
@@ -378,7 +380,7 @@ impl<'t, 'e> Evaluator<'t, 'e> {
             }
             Value::Object(object) => object
                 .field(name)?
-                .ok_or_else(|| unknown(&value).certain())?,
+                .ok_or_else(|| unknown(&value, object.near(name)).certain())?,
             Value::Dict(dict) => dict.get(name.as_bytes()).unwrap_or(Value::Missing),
             Value::Strings(strings) => strings
                 .get(name.as_bytes())
@@ -394,7 +396,7 @@ impl<'t, 'e> Evaluator<'t, 'e> {
                 let message = format!("`{name}` of a {} that is nil", value.type_name());
                 return Err(Failure::new(message));
             }
-            value => return Err(unknown(value)),
+            value => return Err(unknown(value, None)),
         };
         if has_arguments {
             return Err(no_function());

@@ -10,6 +10,8 @@ pub(super) struct Failure {
     pub(super) at: Option<usize>,
     /// It is the template's fault, whatever the event.
     pub(super) is_certain: bool,
+    /// A limit was reached.
+    pub(super) is_limit: bool,
 }
 
 pub(super) type Result<T> = std::result::Result<T, Failure>;
@@ -30,6 +32,15 @@ impl Failure {
             message,
             at: None,
             is_certain: false,
+            is_limit: false,
+        }
+    }
+
+    /// A limit was reached: which is told.
+    pub(super) fn limit(limit: &'static str) -> Self {
+        Self {
+            is_limit: true,
+            ..Self::new(limit)
         }
     }
 

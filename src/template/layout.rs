@@ -1,7 +1,7 @@
 //! Maps and lists of templates: what a receiver writes in place of the document.
 
 use crate::event::{Event, go_json};
-use crate::yaml::{Problem, Value};
+use crate::yaml::{Problems, Value};
 
 use super::{RenderError, Template, without_dots};
 
@@ -21,8 +21,8 @@ pub enum Layout {
 // === impl Layout ===
 
 impl Layout {
-    /// Compiles what stands under `layout`.
-    pub fn compile(value: &Value) -> Result<Self, Problem> {
+    /// Compiles what stands under `layout`; tells of every template in it that is wrong.
+    pub fn compile(value: &Value) -> Result<Self, Problems> {
         Ok(match value {
             Value::Null => Self::Literal(serde_json::Value::Null),
             Value::Bool(value) => Self::Literal((*value).into()),
@@ -31,15 +31,23 @@ impl Layout {
             Value::Float(value) => Self::Literal((*value).into()),
             Value::String(text) => Self::Text(Template::parse(text)?.into()),
             Value::List(values) => {
-                Self::List(values.iter().map(Self::compile).collect::<Result<_, _>>()?)
+                let mut problems = Problems::default();
+                let compiled = values
+                    .iter()
+                    .filter_map(|value| problems.ok(Self::compile(value)))
+                    .collect();
+                Self::List(problems.or(compiled)?)
             }
             Value::Map(entries) => {
-                let mut entries = entries
+                let mut problems = Problems::default();
+                let mut compiled: Vec<_> = entries
                     .iter()
-                    .map(|(key, value)| Ok((key.clone(), Self::compile(value)?)))
-                    .collect::<Result<Vec<_>, Problem>>()?;
-                entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-                Self::Map(entries)
+                    .filter_map(|(key, value)| {
+                        Some((key.clone(), problems.ok(Self::compile(value))?))
+                    })
+                    .collect();
+                compiled.sort_by(|(a, _), (b, _)| a.cmp(b));
+                Self::Map(problems.or(compiled)?)
             }
         })
     }

@@ -251,6 +251,25 @@ impl<'e> Object<'e> {
         }
     }
 
+    /// The field that `name`, which is none, is likely to mean: of those declared here or in what is embedded.
+    pub(super) fn near(&self, name: &str) -> Option<&'static str> {
+        let embedded: &[Kind<'_>] = match self.kind {
+            Kind::Event(event) => &[
+                Kind::ApiEvent(event),
+                Kind::TypeMeta,
+                Kind::ObjectMeta(&event.metadata),
+            ],
+            Kind::ApiEvent(event) => &[Kind::TypeMeta, Kind::ObjectMeta(&event.metadata)],
+            Kind::InvolvedObject(object) => &[Kind::Reference(object.into())],
+            _ => &[],
+        };
+        let embedded = embedded.iter().map(|&kind| Self::new(kind, Held::Copy));
+        let names = std::iter::once(*self)
+            .chain(embedded)
+            .flat_map(|object| object.field_names());
+        crate::yaml::nearest(name, names.copied())
+    }
+
     /// A field, declared here or in what is embedded. `None` if there is none of that name.
     pub(super) fn field(&self, name: &str) -> Result<Option<Value<'e>>> {
         match self.kind {

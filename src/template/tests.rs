@@ -210,6 +210,25 @@ fn what_no_event_can_mend_is_told_before_there_is_one() {
         ("{{ upper 5 }}", Some("expected string, found a number")),
         ("{{ template \"t\" }}", Some("there is no template `t`")),
         ("{{ .GetName \"x\" }}", Some("`GetName` takes no arguments")),
+        // Too much, whatever the event.
+        ("{{ range until 1000000000 }}{{ end }}", Some("too long")),
+        ("{{ repeat 2000000000 \"x\" }}", Some("too long")),
+        (
+            "{{ define \"t\" }}{{ template \"t\" }}{{ end }}{{ template \"t\" }}",
+            Some("too deeply"),
+        ),
+        // A misspelt field, and what is likely meant.
+        (
+            "{{ .Mesage }}",
+            Some("there is no field `Mesage` in a *kube.EnhancedEvent; did you mean `Message`?"),
+        ),
+        (
+            "{{ .involvedObject.Name }}",
+            Some("did you mean `InvolvedObject`?"),
+        ),
+        ("{{ .message }}", Some("did you mean `Message`?")),
+        ("{{ .InvolvedObject.Nmae }}", Some("did you mean `Name`?")),
+        ("{{ .Source.hots }}", Some("did you mean `Host`?")),
         // Some event may have it.
         ("{{ .InvolvedObject.Labels.team | upper }}", None),
         ("{{ (fromJson .Message).error }}", None),

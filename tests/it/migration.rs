@@ -57,6 +57,7 @@ fn every_key_of_the_incumbent_is_taken_with_these_warnings() {
         "warning: config.yaml:18:18: route.drop[0].namespace: the pattern `*test*` never matches: nothing to repeat before `*`",
         "warning: config.yaml:22:19: route.drop[1].apiVersion: the pattern `*beta*` never matches: nothing to repeat before `*`",
         "warning: config.yaml:57:39: receivers[0].file.layout: an empty layout counts as none: documents are written whole",
+        "warning: config.yaml:65:14: receivers[1].opensearch.index: without effect: `indexFormat` comes before it; leave one of them out",
         "warning: config.yaml:67:13: receivers[1].opensearch.type: without effect: no server that is left knows types of documents; leave it out",
         "warning: config.yaml:94:13: receivers[2].elasticsearch.type: without effect: no server that is left knows types of documents; leave it out",
         "warning: config.yaml:149:11: receivers[12].name: no rule delivers to the receiver `unused`: it gets nothing; add `- receiver: unused` to a `match`",
@@ -64,7 +65,7 @@ fn every_key_of_the_incumbent_is_taken_with_these_warnings() {
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);
     assert_eq!(
         text(&output.stdout),
-        "config.yaml: ok, 13 receivers, 7 warnings\n"
+        "config.yaml: ok, 13 receivers, 8 warnings\n"
     );
     let strict = run_with(&["check", "config.yaml", "--strict"], INCUMBENT, &env);
     assert_eq!(strict.status.code(), Some(2));
@@ -102,7 +103,7 @@ fn what_is_refused_says_why() {
     for (config, words) in [
         (
             hook("tls: {serverName: x}"),
-            "tls.serverName (x) is not supported: use a host name that is in the server's certificate",
+            "tls.serverName: `serverName` is not supported: use a host name that is in the server's certificate",
         ),
         (hook("layout: {a: '{{ env \"A\" }}'}"), "`env`"),
         (hook("layout: {a: '{{ expandenv \"$A\" }}'}"), "`expandenv`"),
@@ -363,7 +364,7 @@ receivers:
   - name: file
     file: {path: events.jsonl, maxsize: , maxage: , deDot: }
   - name: opensearch
-    opensearch: {hosts: , username: , useEventID: , index: kube-events, layout: , tls: , type: }
+    opensearch: {hosts: , username: , password: , useEventID: , index: kube-events, layout: , tls: , type: }
 ";
     let output = run(&["check", "config.yaml", "--strict"], config, "");
     assert!(output.status.success(), "{}", text(&output.stderr));

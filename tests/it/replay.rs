@@ -87,12 +87,12 @@ fn replay_sends_events_of_every_shape_whatever_their_age() {
     );
     assert_eq!(broken.status.code(), Some(1));
     assert!(
-        text(&broken.stderr).contains("1 events read, 1 deliveries taken, 0 rejected"),
+        text(&broken.stderr).contains("1 event read, 1 delivery taken, 0 rejected"),
         "{}",
         text(&broken.stderr)
     );
     assert!(
-        text(&broken.stderr).contains("error: standard input: no event"),
+        text(&broken.stderr).contains("error: standard input:2: this is no JSON"),
         "{}",
         text(&broken.stderr)
     );
@@ -228,7 +228,7 @@ async fn a_replay_that_is_told_to_stop_gives_its_account() {
     let told = text(&output.stderr);
     assert!(
         told.contains("3 events read, 0 deliveries taken, 0 rejected")
-            && told.contains("error: told to stop before the end of the input"),
+            && told.contains("error: told to stop before the end of the input: 3 deliveries are left of what was read"),
         "{told}"
     );
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
 
 use super::{Secrets, TlsConfig, basic, classify, decode, no_answer, reason, retry_after};
 use crate::sink::{SendError, SendErrorKind};
+use crate::yaml::{Problem, Problems};
 
 /// Makes requests, each within its time, without following redirects.
 pub struct HttpClient(Client);
@@ -31,7 +31,7 @@ const MAX_ANSWER: usize = 64 << 10;
 
 impl HttpClient {
     /// Reads certificate files, connects nowhere.
-    pub fn new(tls: &TlsConfig, timeout: Duration) -> anyhow::Result<Self> {
+    pub fn new(tls: &TlsConfig, timeout: Duration) -> Result<Self, Problems> {
         let files = tls.load()?;
         let mut builder = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -39,20 +39,24 @@ impl HttpClient {
             .connect_timeout(timeout.min(Duration::from_secs(10)))
             .danger_accept_invalid_certs(tls.insecure_skip_verify);
         if let Some(ca) = &files.ca {
-            for certificate in reqwest::Certificate::from_pem_bundle(ca)
-                .context("tls.caFile holds no certificate in PEM")?
-            {
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(ca).map_err(|_| tls.no_ca())?;
+            if certificates.is_empty() {
+                return Err(tls.no_ca().into());
+            }
+            for certificate in certificates {
                 builder = builder.add_root_certificate(certificate);
             }
         }
         if let Some(identity) = &files.identity {
             let identity = reqwest::Identity::from_pem(&identity.pem());
-            builder = builder.identity(
-                identity
-                    .context("tls.certFile and tls.keyFile are no certificate and key in PEM")?,
-            );
+            builder = builder.identity(identity.map_err(|_| tls.no_identity())?);
         }
-        Ok(Self(builder.build().context("cannot set up connections")?))
+        let client = builder.build();
+        client.map(Self).map_err(|error| {
+            let error = anyhow::Error::from(error);
+            Problem::nowhere(format!("cannot set up connections: {error:#}")).into()
+        })
     }
 
     /// Makes one request. Any status is an answer.

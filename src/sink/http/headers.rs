@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING,
 };
 
 use crate::event::Event;
 use crate::template::Template;
-use crate::yaml::{Located, Problem};
+use crate::yaml::{Located, Problem, Problems};
 
 /// Headers of every request; their values are templates.
 pub struct Headers {
@@ -27,24 +28,13 @@ impl Headers {
     pub fn parse(
         headers: &BTreeMap<String, Located<String>>,
         authorization: Option<HeaderValue>,
-    ) -> Result<Self, Problem> {
-        let mut given = Vec::new();
-        for (name, value) in headers {
-            let header = HeaderName::try_from(name)
-                .map_err(|_| value.problem(format!("`{name}` is no legal name of a header")))?;
-            if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&header) {
-                return Err(value.problem("leave this header out: it follows from the body"));
-            }
-            let template = Template::parse(value)?;
-            if template
-                .literal()
-                .is_some_and(|text| HeaderValue::from_str(text).is_err())
-            {
-                return Err(value.problem(NO_HEADER));
-            }
-            given.push((header, template));
-        }
-        Ok(Self {
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let given = headers
+            .iter()
+            .filter_map(|(name, value)| problems.ok(parse(name, value)))
+            .collect();
+        problems.or(Self {
             authorization,
             given,
         })
@@ -64,25 +54,69 @@ impl Headers {
         }
         for (name, template) in &self.given {
             let text = template.render(event).map_err(|error| error.to_string())?;
-            let value = HeaderValue::try_from(text)
+            let mut value = HeaderValue::try_from(text)
                 .map_err(|_| format!("the header {name} cannot hold what its template gives"))?;
+            // What no event has a say in may be a key.
+            value.set_sensitive(template.literal().is_some() && name != CONTENT_TYPE);
             to.insert(name, value);
         }
         Ok(())
     }
 }
 
-/// Refuses headers that have fields, for `reason`.
+fn parse(name: &str, value: &Located<String>) -> Result<(HeaderName, Template), Problem> {
+    let header = HeaderName::try_from(name)
+        .map_err(|_| value.problem(format!("`{name}` is no legal name of a header")))?;
+    if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&header) {
+        return Err(value.problem("leave this header out: it follows from the body"));
+    }
+    let template = Template::parse(value)?;
+    if template
+        .literal()
+        .is_some_and(|text| HeaderValue::from_str(text).is_err())
+    {
+        return Err(value.problem(NO_HEADER));
+    }
+    Ok((header, template))
+}
+
+/// Refuses headers that have fields, for `reason`. What is wrong with them besides is [`Headers::parse`]'s to tell.
 pub fn refuse_fields(
     headers: &BTreeMap<String, Located<String>>,
     reason: &str,
-) -> Result<(), Problem> {
-    for value in headers.values() {
-        if Template::parse(value)?.literal().is_none() {
-            return Err(value.problem(reason));
+) -> Result<(), Problems> {
+    let has_fields = |value: &&Located<String>| {
+        Template::parse(value).is_ok_and(|template| template.literal().is_none())
+    };
+    let refused: Problems = headers
+        .values()
+        .filter(has_fields)
+        .map(|value| value.problem(reason))
+        .collect();
+    refused.or(())
+}
+
+/// Tells which of a user, a password, a bearer token and headers have no effect.
+pub fn lint_access(
+    [username, password, bearer_token]: [&Located<String>; 3],
+    headers: &BTreeMap<String, Located<String>>,
+    warnings: &mut Vec<Problem>,
+) {
+    if !password.is_empty() && !username.is_given() {
+        warnings.push(password.problem("without effect: a password needs a `username`"));
+    }
+    let is_given = headers
+        .keys()
+        .any(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
+    if is_given {
+        for (key, value) in [("username", username), ("bearerToken", bearer_token)] {
+            if !value.is_empty() {
+                warnings.push(value.problem(format!(
+                    "without effect: `headers.Authorization` comes before `{key}`; leave one of them out"
+                )));
+            }
         }
     }
-    Ok(())
 }
 
 /// `Authorization` of basic authentication, or of a bearer token, or neither.

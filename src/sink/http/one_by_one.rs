@@ -9,7 +9,9 @@ use reqwest::Request;
 
 use super::{Answer, HttpClient, TlsConfig};
 use crate::event::Event;
+use crate::sink::preview::Preview;
 use crate::sink::{Receipt, Rejection, SendError, SendErrorKind, Sink};
+use crate::yaml::Problems;
 
 /// A service that takes one event a request: what to ask it, and what its answers mean.
 pub trait Service: Send + Sync {
@@ -34,10 +36,28 @@ pub struct OneByOne<S> {
 // === impl OneByOne ===
 
 impl<S: Service> OneByOne<S> {
-    /// Makes the sink. Reads certificate files, connects nowhere.
-    pub fn new(service: S, tls: &TlsConfig, timeout: Duration) -> anyhow::Result<Self> {
-        let client = HttpClient::new(tls, timeout)?;
-        Ok(Self { client, service })
+    /// Makes the sink.
+    pub fn new(service: S, client: HttpClient) -> Self {
+        Self { client, service }
+    }
+
+    /// Makes the sink of a service that is there, or tells what is wrong with it and with its connection. Reads
+    /// certificate files, connects nowhere.
+    pub fn build(
+        service: Result<S, Problems>,
+        tls: &TlsConfig,
+        timeout: Duration,
+    ) -> Result<Box<dyn Sink>, Problems>
+    where
+        S: 'static,
+    {
+        let mut problems = Problems::default();
+        let service = problems.ok(service);
+        let client = problems.ok(HttpClient::new(tls, timeout));
+        match (service, client) {
+            (Some(service), Some(client)) => Ok(Box::new(Self::new(service, client))),
+            _ => Err(problems),
+        }
     }
 
     async fn attempt(&self, event: &Event) -> Result<u16, SendError> {
@@ -85,5 +105,11 @@ impl<S: Service> Sink for OneByOne<S> {
 
     fn reads_object(&self) -> bool {
         self.service.reads_object()
+    }
+
+    fn preview(&self, event: &Event) -> Result<Preview, String> {
+        self.service
+            .request(event)
+            .map(|request| Preview::of_request(&request))
     }
 }

@@ -3,7 +3,7 @@ use crate::event::Time;
 use crate::sink::testing::{Answer, SETTINGS, Server, config, event, events, fate};
 
 fn sink(text: &str) -> anyhow::Result<Box<dyn Sink>> {
-    build(&config(text)?, SETTINGS)
+    Ok(build(&config(text)?, SETTINGS)?)
 }
 
 fn to(server: &Server, more: &str) -> Box<dyn Sink> {
@@ -129,10 +129,7 @@ async fn a_status_says_what_to_do() {
 fn what_cannot_work_is_refused_at_load() {
     for (text, message) in [
         ("streamLabels: {a: b}", "Loki needs a `url`"),
-        (
-            "url: http://x",
-            "1:6: url: Loki takes no stream without labels",
-        ),
+        ("url: http://x", "Loki takes no stream without labels"),
         (
             "url: loki:3100/x\nstreamLabels: {a: b}",
             "1:6: url: the endpoint must begin with http:// or https://",

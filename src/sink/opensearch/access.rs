@@ -9,24 +9,29 @@ use opensearch::http::headers::{
 use super::OpenSearchConfig;
 use crate::event::Event;
 use crate::sink::http::{Headers, refuse_fields, secret};
-use crate::yaml::{Located, Problem};
+use crate::yaml::{Located, Problem, Problems};
 
 // === impl OpenSearchConfig ===
 
 impl OpenSearchConfig {
     /// The headers of every request, with the credentials but for a user's, which may also stand in a host's URL.
-    pub(super) fn access(&self) -> Result<HeaderMap, Problem> {
-        refuse_fields(
+    pub(super) fn access(&self) -> Result<HeaderMap, Problems> {
+        let mut problems = Problems::default();
+        problems.ok(refuse_fields(
             &self.headers,
             "one header serves many events: it can't have fields",
-        )?;
+        ));
         for (name, value) in &self.headers {
             let name = HeaderName::try_from(name);
             if name.is_ok_and(|name| [CONTENT_TYPE, CONTENT_ENCODING].contains(&name)) {
-                return Err(value.problem("leave this header out: it follows from the body"));
+                problems.push(value.problem("leave this header out: it follows from the body"));
             }
         }
-        let headers = Headers::parse(&self.headers, self.authorization()?)?;
+        let authorization = problems.ok(self.authorization()).flatten();
+        let headers = problems.ok(Headers::parse(&self.headers, authorization));
+        let Some(headers) = headers.filter(|_| problems.is_empty()) else {
+            return Err(problems);
+        };
         let mut access = HeaderMap::new();
         headers
             .render(&Event::default(), &mut access)

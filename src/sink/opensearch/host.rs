@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use opensearch::auth::{ClientCertificate, Credentials};
 use opensearch::cert::{Certificate, CertificateValidation};
@@ -16,6 +15,7 @@ use super::access::cloud_url;
 use super::{Dialect, OpenSearchConfig};
 use crate::sink::http::{Secrets, TlsFiles, basic, classify, decode};
 use crate::sink::{SendError, SendErrorKind};
+use crate::yaml::{Problem, Problems};
 
 /// The hosts, used in turn.
 pub(super) struct Hosts {
@@ -44,14 +44,29 @@ impl Hosts {
         config: &OpenSearchConfig,
         dialect: Dialect,
         timeout: Duration,
-    ) -> anyhow::Result<Self> {
-        let access = config.access()?;
-        let tls = config.tls.load()?;
-        let hosts = urls(config, dialect)?
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let access = problems.ok(config.access());
+        let tls = problems.ok(config.tls.load());
+        let urls = problems.ok(urls(config, dialect));
+        let (Some(access), Some(tls), Some(urls)) = (access, tls, urls) else {
+            return Err(problems);
+        };
+        // Each of them would tell the same.
+        let hosts: Result<Vec<Host>, Problem> = urls
             .into_iter()
             .map(|url| Host::new(url, config, &access, &tls, timeout))
-            .collect::<anyhow::Result<_>>()?;
-        Ok(Self { hosts, next: 0 })
+            .collect();
+        Ok(Self {
+            hosts: hosts?,
+            next: 0,
+        })
+    }
+
+    /// Where the first one takes documents, without credentials, for people.
+    pub(super) fn bulk_url(&self) -> String {
+        let host = self.hosts.first().map_or("", |host| host.name.as_str());
+        format!("{host}/_bulk")
     }
 
     /// Posts to one of them.
@@ -130,11 +145,11 @@ impl Host {
         access: &HeaderMap,
         tls: &TlsFiles,
         timeout: Duration,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, Problem> {
         let user = match (url.username(), url.password()) {
             (user, Some(password)) if !user.is_empty() => Some((decode(user), decode(password))),
             _ if config.username.is_empty() || config.password.is_empty() => None,
-            _ => Some((config.username.clone(), config.password.clone())),
+            _ => Some((config.username.value.clone(), config.password.value.clone())),
         };
         let mut headers = access.clone();
         if let Some((user, password)) = &user {
@@ -156,7 +171,7 @@ impl Host {
         if config.tls.insecure_skip_verify {
             builder = builder.cert_validation(CertificateValidation::None);
         } else if let Some(ca) = &tls.ca {
-            let ca = Certificate::from_pem(ca).context("tls.caFile holds no certificate in PEM")?;
+            let ca = Certificate::from_pem(ca).map_err(|_| config.tls.no_ca())?;
             builder = builder.cert_validation(CertificateValidation::Full(ca));
         }
         // The client takes either a certificate or a user, servers take both.
@@ -173,9 +188,13 @@ impl Host {
                 }
             }
         }
-        let transport = builder
-            .build()
-            .with_context(|| format!("cannot set up connections to {name}"))?;
+        let transport = builder.build().map_err(|error| {
+            if tls.identity.is_some() {
+                return config.tls.no_identity();
+            }
+            let error = anyhow::Error::from(error);
+            Problem::nowhere(format!("cannot set up connections to {name}: {error:#}"))
+        })?;
         Ok(Self {
             transport,
             name,
@@ -186,7 +205,7 @@ impl Host {
     }
 }
 
-fn urls(config: &OpenSearchConfig, dialect: Dialect) -> anyhow::Result<Vec<Url>> {
+fn urls(config: &OpenSearchConfig, dialect: Dialect) -> Result<Vec<Url>, Problems> {
     let cloud = &config.cloud_id;
     if !cloud.is_empty() {
         if !config.hosts.is_empty() {
@@ -201,23 +220,25 @@ fn urls(config: &OpenSearchConfig, dialect: Dialect) -> anyhow::Result<Vec<Url>>
     if config.hosts.is_empty() {
         return hosts_of_environment(dialect);
     }
-    let credentials = config.credentials()?;
-    config
-        .hosts
-        .iter()
-        .map(|host| {
-            let url = parse_host(&host.value).map_err(|error| host.problem(error))?;
-            match credentials {
-                Some((key, _)) if !url.username().is_empty() => Err(host
-                    .problem(format!("give either a user in `hosts` or `{key}`"))
-                    .into()),
-                _ => Ok(url),
-            }
-        })
-        .collect()
+    // What is wrong with them is told where they are used.
+    let credentials = config.credentials().ok().flatten();
+    let mut problems = Problems::default();
+    let urls = config.hosts.iter().filter_map(|host| {
+        let url = parse_host(&host.value).map_err(|error| host.problem(error));
+        let url = problems.ok(url)?;
+        if let Some((key, _)) = credentials
+            && !url.username().is_empty()
+        {
+            let message = format!("give either a user in `hosts` or `{key}`");
+            problems.push(host.problem(message));
+        }
+        Some(url)
+    });
+    let urls = urls.collect();
+    problems.or(urls)
 }
 
-fn hosts_of_environment(dialect: Dialect) -> anyhow::Result<Vec<Url>> {
+fn hosts_of_environment(dialect: Dialect) -> Result<Vec<Url>, Problems> {
     let names = match dialect {
         Dialect::OpenSearch => ["OPENSEARCH_URL", "ELASTICSEARCH_URL"],
         Dialect::Elasticsearch => ["ELASTICSEARCH_URL", "OPENSEARCH_URL"],
@@ -226,15 +247,16 @@ fn hosts_of_environment(dialect: Dialect) -> anyhow::Result<Vec<Url>> {
         .into_iter()
         .find_map(|name| Some((name, std::env::var(name).ok().filter(|v| !v.is_empty())?)));
     let Some((name, hosts)) = found else {
-        return Ok(vec![Url::parse("http://localhost:9200/")?]);
+        let local = parse_host("http://localhost:9200/").map_err(Problem::nowhere)?;
+        return Ok(vec![local]);
     };
-    hosts
-        .split(',')
-        .map(|host| {
-            parse_host(host.trim())
-                .map_err(|error| anyhow::anyhow!("the environment variable {name}: {error}"))
-        })
-        .collect()
+    let mut problems = Problems::default();
+    let urls = hosts.split(',').filter_map(|host| {
+        problems.ok(parse_host(host.trim())
+            .map_err(|error| Problem::nowhere(format!("the environment variable {name}: {error}"))))
+    });
+    let urls = urls.collect();
+    problems.or(urls)
 }
 
 /// The URL of a host, whose path is a prefix of every request's.

@@ -6,14 +6,11 @@ use crate::sink::testing::{Answer, Server};
 
 fn sink_from(text: &str) -> anyhow::Result<OpenSearch> {
     let config: OpenSearchConfig = crate::yaml::parse(text, &|_| None)?.value;
-    OpenSearch::new(
-        &config,
-        Dialect::OpenSearch,
-        SinkSettings {
-            timeout: Duration::from_secs(2),
-            compat: Compat::Default,
-        },
-    )
+    let settings = SinkSettings {
+        timeout: Duration::from_secs(2),
+        compat: Compat::Default,
+    };
+    Ok(OpenSearch::new(&config, Dialect::OpenSearch, settings)?)
 }
 
 fn sink(server: &Server, more: &str) -> OpenSearch {
@@ -303,7 +300,7 @@ fn what_cannot_work_is_refused_at_load() {
         ),
         (
             "index: i\ntls: {serverName: x}",
-            "tls.serverName (x) is not supported",
+            "tls.serverName: `serverName` is not supported",
         ),
         (
             "index: i\nusername: u\napiKey: k",

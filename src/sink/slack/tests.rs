@@ -2,7 +2,7 @@ use super::*;
 use crate::sink::testing::{Answer as Reply, SETTINGS, Server, config, events, fate};
 
 fn sink(text: &str) -> anyhow::Result<Box<dyn Sink>> {
-    build(&config(text)?, SETTINGS)
+    Ok(build(&config(text)?, SETTINGS)?)
 }
 
 fn with_token(server: &Server, more: &str) -> Box<dyn Sink> {

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::event::Event;
+use crate::event::{Event, visible};
 
 /// Appends the names of the columns.
 pub(super) fn append_head(to: &mut Vec<u8>) {
@@ -43,20 +43,4 @@ fn line([time, namespace, kind, reason, object, message]: [&str; 6], to: &mut Ve
         to,
         "{time:<20}  {namespace:<16}  {kind:<7}  {reason:<18}  {object:<40}  {message}"
     );
-}
-
-/// Text that anybody may have written, so that it cannot drive a terminal or pass for another line: controls, line
-/// separators and changes of direction are spelt out (compare CVE-2021-25743).
-fn visible(text: &str) -> String {
-    let mut visible = String::with_capacity(text.len());
-    for c in text.chars() {
-        let hidden = c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if hidden {
-            visible.extend(c.escape_default());
-        } else {
-            visible.push(c);
-        }
-    }
-    visible
 }

@@ -3,7 +3,7 @@ use crate::sink::SendErrorKind;
 use crate::sink::testing::{Answer as Reply, SETTINGS, Server, config, fate};
 
 fn sink(text: &str) -> anyhow::Result<Box<dyn Sink>> {
-    build(&config(text)?, SETTINGS)
+    Ok(build(&config(text)?, SETTINGS)?)
 }
 
 fn to(server: &Server, more: &str) -> Box<dyn Sink> {

@@ -14,13 +14,11 @@ fn sink(server: &Server, more: &str) -> anyhow::Result<Box<dyn Sink>> {
 
 fn sink_from(text: &str) -> anyhow::Result<Box<dyn Sink>> {
     let config: WebhookConfig = crate::yaml::parse(text, &|_| None)?.value;
-    build(
-        &config,
-        SinkSettings {
-            timeout: Duration::from_secs(2),
-            compat: Compat::Strict,
-        },
-    )
+    let settings = SinkSettings {
+        timeout: Duration::from_secs(2),
+        compat: Compat::Strict,
+    };
+    Ok(build(&config, settings)?)
 }
 
 fn events(names: &str) -> Vec<Arc<Event>> {

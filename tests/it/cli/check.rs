@@ -36,7 +36,7 @@ fn mistakes_get_one_line_with_file_path_line_and_column() {
         (
             "receivers: [{name: a, stdout: {}}]",
             2,
-            "error: config.yaml: there is no `route`: no event would go anywhere",
+            "error: config.yaml:1:1: there is no `route`: no event would go anywhere",
         ),
         (
             "kubeBurst: \"60\"\nroute: {}",
@@ -154,7 +154,7 @@ receivers: [{name: out, stdout: {layout: {}}}]
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(
         text(&output.stdout),
-        "config.yaml: ok, 1 receivers, 5 warnings\n"
+        "config.yaml: ok, 1 receiver, 5 warnings\n"
     );
     let warnings = text(&output.stderr);
     for warning in [
@@ -195,7 +195,7 @@ fn check_finds_every_mistake_in_one_run() {
         "error: config.yaml:4:70: receivers[0].stdout.layout.n: template: there is no function `nofunc`",
         "error: config.yaml:5:36: receivers[1].webhook.endpoint: ",
         "warning: config.yaml:6:10: receivers[2].name: no rule delivers to the receiver `tls`: it gets nothing",
-        "error: config.yaml:6:10: receivers[2].name: the receiver `tls`: ",
+        "error: config.yaml:6:62: receivers[2].webhook.tls.caFile: cannot read the TLS file /nowhere.pem: ",
     ];
     assert_eq!(told.lines().count(), expected.len(), "{told}");
     for line in expected {
@@ -211,8 +211,60 @@ fn check_finds_every_mistake_in_one_run() {
     let told = text(&output.stderr);
     assert!(
         told.starts_with("error: config.yaml:1:11: logLevel: ")
-            && told.ends_with(" (the first of 2 errors: `check config.yaml` lists them all)\n"),
+            && told.ends_with(" (and more: `check config.yaml` lists all)\n"),
         "{told}"
+    );
+}
+
+#[test]
+fn check_finds_every_mistake_of_one_receiver() {
+    let hook = "\
+route: {match: [{receiver: hook}]}
+receivers:
+- name: hook
+  timeout: 0s
+  batch: {maxEvents: [many]}
+  retry: {initial: 3x}
+  onFull: explode
+  webhook:
+    endpoint: \"http://{{ .Name }}/x\"
+    method: P O
+    bearerToken: {}
+    headers: {b d: x, ok: \"{{ upp .Name }}\"}
+    layout: {a: \"{{ .Message\", b: [\"{{ nope }}\"]}
+    tls: {caFile: /nowhere.pem}
+- name: loki
+  loki: {streamLabels: [], url: 7 8}
+- name: two
+  opensearch: {useEventID: maybe}
+";
+    let output = run(&["check", "config.yaml"], hook, "");
+    let told = text(&output.stderr);
+    let places: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.strip_prefix("error: config.yaml:"))
+        .map(|line| line.split(": ").nth(1).unwrap())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "receivers[0].timeout",
+            "receivers[0].batch.maxEvents",
+            "receivers[0].retry.initial",
+            "receivers[0].onFull",
+            "receivers[0].webhook.endpoint",
+            "receivers[0].webhook.method",
+            "receivers[0].webhook.bearerToken",
+            "receivers[0].webhook.headers.b d",
+            "receivers[0].webhook.headers.ok",
+            "receivers[0].webhook.layout.a",
+            "receivers[0].webhook.layout.b[0]",
+            "receivers[0].webhook.tls.caFile",
+            "receivers[1].loki.streamLabels",
+            "receivers[1].loki.url",
+            "receivers[2].opensearch.useEventID",
+        ],
+        "and none that only follows from another: {told}"
     );
 }
 
@@ -263,12 +315,12 @@ fn files_that_are_none_are_told_in_one_line() {
     let utf16: Vec<u8> = STDOUT.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let utf16 = [b"\xff\xfe", utf16.as_slice()].concat();
     for (name, bytes, code, told) in [
-        ("long", long.as_bytes(), 0, "ok, 1 receivers, 0 warnings"),
+        ("long", long.as_bytes(), 0, "ok, 1 receiver, 0 warnings"),
         (
             "windows",
             windows.as_bytes(),
             0,
-            "ok, 1 receivers, 0 warnings",
+            "ok, 1 receiver, 0 warnings",
         ),
         (
             "too-long",
@@ -310,7 +362,7 @@ fn files_that_are_none_are_told_in_one_line() {
         text(&output.stderr)
     );
     let output = run(&["check", "-"], "", STDOUT);
-    assert_eq!(text(&output.stdout), "-: ok, 1 receivers, 0 warnings\n");
+    assert_eq!(text(&output.stdout), "-: ok, 1 receiver, 0 warnings\n");
     let output = run(&["check", "-"], "", "rout: {}");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).starts_with("error: -:1:1: rout: there is no `route`"));
