@@ -9,11 +9,13 @@ use super::{SendError, SendErrorKind};
 use crate::event::Time;
 use crate::yaml::{Located, Problem, Problems};
 
+pub use self::cause::innermost;
 pub use self::client::{Answer, HttpClient, parse_url, post_json};
 pub use self::headers::{Headers, authorization, basic, lint_access, refuse_fields, secret};
 pub use self::one_by_one::{OneByOne, Service};
 pub use self::secrets::Secrets;
 
+mod cause;
 mod client;
 mod headers;
 mod one_by_one;
@@ -176,14 +178,10 @@ pub fn reason(status: u16, body: &[u8]) -> String {
     line
 }
 
-/// A request that got no answer, with the innermost cause, which is the one that helps, and without its URL, which may
-/// hold credentials.
+/// A request that got no answer, without its URL, which may hold credentials.
 pub fn no_answer(error: reqwest::Error) -> SendError {
     let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
+    let cause = innermost(&error);
     let reason = if error.is_timeout() {
         "no answer in time".to_owned()
     } else if error.is_connect() {

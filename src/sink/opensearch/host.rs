@@ -13,7 +13,7 @@ use url::Origin;
 
 use super::access::cloud_url;
 use super::{Dialect, OpenSearchConfig};
-use crate::sink::http::{Secrets, TlsFiles, basic, classify, decode};
+use crate::sink::http::{Secrets, TlsFiles, basic, classify, decode, innermost};
 use crate::sink::{SendError, SendErrorKind};
 use crate::yaml::{Problem, Problems};
 
@@ -272,15 +272,10 @@ fn parse_host(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// The innermost cause: it is the one that helps, and it holds no URL.
 fn no_answer(error: &opensearch::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
     if error.is_timeout() {
         "no answer in time".to_owned()
     } else {
-        format!("no answer: {cause}")
+        format!("no answer: {}", innermost(error))
     }
 }

@@ -281,3 +281,25 @@ async fn a_user_in_a_url_is_not_given_away() {
     let receipt = sink.send(&events("a")).await.unwrap();
     assert_eq!(receipt.rejected[0].reason, "HTTP 400: denied: ***");
 }
+
+#[tokio::test]
+async fn https_where_there_is_none_is_told_so() {
+    // The one provider of cryptography, as `main` installs it; another test may have been first.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("endpoint: https://{}/", plain.local_addr().unwrap());
+    let mut sink = sink_from(&endpoint).unwrap();
+    let answer = async {
+        let (mut stream, _) = plain.accept().await.unwrap();
+        let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut stream, answer)
+            .await
+            .unwrap();
+        stream
+    };
+    let batch = events("a");
+    let (sent, _stream) = tokio::join!(sink.send(&batch), answer);
+    let receipt = sent.unwrap();
+    let told = format!("{receipt:?}");
+    assert!(told.contains("the server does not speak TLS"), "{told}");
+}
