@@ -108,8 +108,9 @@ struct File {
     log_level: LogLevel,
     log_format: Option<LogFormat>,
     throttle_period: Option<Located<u64>>,
-    #[serde(alias = "maxEventsAgeSeconds")]
     max_event_age_seconds: Option<Located<u64>>,
+    /// As a public workshop spells it.
+    max_events_age_seconds: Option<Located<u64>>,
     cluster_name: String,
     namespace: Located<String>,
     namespaces: Vec<Located<String>>,
@@ -285,7 +286,13 @@ impl File {
             caches: [self.cache_ttl, self.mapping_cache_size],
         };
         let (receivers, names) = check_receivers(self.receivers, check);
-        let route = check_route(self.route.take(), &foreign, names.as_deref(), check);
+        let route = check_route(
+            self.route.take(),
+            &foreign,
+            names.as_deref(),
+            !self.omit_lookup,
+            check,
+        );
         Config {
             log_level: self.log_level,
             log_format: self.log_format,
@@ -303,25 +310,29 @@ impl File {
     }
 
     fn max_event_age(&self, warnings: &mut Vec<Problem>) -> Result<Duration, Problem> {
-        let age = match (&self.max_event_age_seconds, &self.throttle_period) {
-            (Some(age), Some(old)) if age.value != 0 && old.value != 0 => {
+        let given = |age: &'_ Option<Located<u64>>| age.clone().filter(|age| age.value != 0);
+        let (age, misspelt) = (
+            given(&self.max_event_age_seconds),
+            given(&self.max_events_age_seconds),
+        );
+        if let Some(misspelt) = &misspelt {
+            warnings.push(misspelt.problem(match age {
+                None => "taken for `maxEventAgeSeconds`, which is how it is spelt",
+                Some(_) => "without effect: `maxEventAgeSeconds` comes before it, which is how it is spelt; leave it out",
+            }));
+        }
+        let age = match (age.or(misspelt), given(&self.throttle_period)) {
+            (Some(_), Some(old)) => {
                 return Err(old.problem(
                     "throttlePeriod is the old name of maxEventAgeSeconds: give one of them",
                 ));
             }
-            (Some(age), _) if age.value != 0 => {
-                if age.path == "maxEventsAgeSeconds" {
-                    warnings.push(
-                        age.problem("taken for `maxEventAgeSeconds`, which is how it is spelt"),
-                    );
-                }
-                age.value
-            }
-            (_, Some(old)) if old.value != 0 => {
+            (Some(age), None) => age.value,
+            (None, Some(old)) => {
                 warnings.push(old.problem("throttlePeriod is the old name of maxEventAgeSeconds"));
                 old.value
             }
-            _ => return Ok(MAX_EVENT_AGE),
+            (None, None) => return Ok(MAX_EVENT_AGE),
         };
         Ok(Duration::from_secs(age))
     }

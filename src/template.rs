@@ -136,12 +136,12 @@ impl Template {
         let sample: Event = serde_json::from_str(SAMPLE).unwrap_or_default();
         let [with_all, with_nothing] =
             [&sample, &Event::default()].map(|event| self.evaluate(event).err());
-        // What is too much for both has nothing to do with the event.
-        let always_too_much = [&with_all, &with_nothing]
-            .map(|failure| failure.as_ref().is_some_and(|it| it.is_limit));
+        // What both fail at has nothing to do with the event.
+        let both_suspect = [&with_all, &with_nothing]
+            .map(|failure| failure.as_ref().is_some_and(|it| it.is_suspect));
         let certain = [with_all, with_nothing].into_iter().flatten();
         certain
-            .filter(|failure| failure.is_certain || always_too_much == [true, true])
+            .filter(|failure| failure.is_certain || both_suspect == [true, true])
             .map(|failure| self.problem(failure))
             .next()
     }

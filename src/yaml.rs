@@ -6,9 +6,10 @@
 //! last counts, with a warning). Environment variables are put into values after parsing, so that a secret can hold
 //! anything; messages show the text as it is written, never what stands for it.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::ops::Deref;
 
+use crate::event::visible;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 
 pub use self::nearest::nearest;
@@ -183,18 +184,11 @@ impl fmt::Display for Problem {
         if self.position.line > 0 {
             write!(f, "{}:{}:", self.position.line, self.position.column)?;
         }
+        // Both quote what stands in the file, and have to stay one line.
         if !self.path.is_empty() {
-            write!(f, " {}:", self.path)?;
+            write!(f, " {}:", visible(&self.path))?;
         }
-        // Messages quote what stands in the file, and have to stay one line.
-        f.write_char(' ')?;
-        self.message.chars().try_for_each(|c| {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())
-            } else {
-                f.write_char(c)
-            }
-        })
+        write!(f, " {}", visible(&self.message))
     }
 }
 

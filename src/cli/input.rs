@@ -47,6 +47,8 @@ struct Shape {
     metadata: Option<Box<RawValue>>,
     #[serde(rename = "involvedObject")]
     involved_object: Option<Box<RawValue>>,
+    /// An Event of events.k8s.io/v1.
+    regarding: Option<Box<RawValue>>,
 }
 
 const NO_EVENT: &str =
@@ -152,8 +154,31 @@ impl EventReader {
         if !is_object(&shape.metadata) && !is_object(&shape.involved_object) {
             return Err(serde::de::Error::custom(NO_EVENT));
         }
+        if shape.regarding.is_some() && shape.involved_object.is_none() {
+            return core_event(value.get()).map(Some);
+        }
         serde_json::from_str(value.get()).map(Some)
     }
+}
+
+/// An Event as `events.k8s.io/v1` shows it: the same object under other names.
+fn core_event(text: &str) -> serde_json::Result<Event> {
+    const NAMES: [(&str, &str); 7] = [
+        ("regarding", "involvedObject"),
+        ("note", "message"),
+        ("reportingController", "reportingComponent"),
+        ("deprecatedSource", "source"),
+        ("deprecatedFirstTimestamp", "firstTimestamp"),
+        ("deprecatedLastTimestamp", "lastTimestamp"),
+        ("deprecatedCount", "count"),
+    ];
+    let mut fields: serde_json::Map<_, _> = serde_json::from_str(text)?;
+    for (theirs, ours) in NAMES {
+        if let Some(value) = fields.remove(theirs) {
+            fields.insert(ours.to_owned(), value);
+        }
+    }
+    serde_json::from_value(fields.into())
 }
 
 impl Iterator for EventReader {
@@ -287,6 +312,26 @@ mod tests {
                 "f:9: no event: not an Event, a List of them, a watch frame or one of the exporter's documents"
             ]
         );
+    }
+
+    #[test]
+    fn both_apis_show_the_same_events() {
+        let recorded = |file: &str| {
+            let path = format!(
+                "{}/tests/vectors/recorded/{file}",
+                env!("CARGO_MANIFEST_DIR")
+            );
+            let mut events: Vec<Event> = EventReader::open(Path::new(&path))
+                .unwrap()
+                .map(Result::unwrap)
+                .collect();
+            events.sort_by(|a, b| a.metadata.uid.cmp(&b.metadata.uid));
+            events
+        };
+        let core = recorded("list.json");
+        let other = recorded("list-events-k8s-io.json");
+        assert!(!core.is_empty());
+        assert_eq!(other, core);
     }
 
     #[test]

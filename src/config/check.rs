@@ -78,6 +78,7 @@ pub(super) fn check_route(
     route: Option<Located<RouteConfig>>,
     foreign: &Foreign,
     names: Option<&[Located<String>]>,
+    looks_up: bool,
     check: &mut Check,
 ) -> RouteConfig {
     if route.is_none() && !check.is_unread("route") {
@@ -90,7 +91,7 @@ pub(super) fn check_route(
     }
     if let Some(route) = &route {
         let known: Vec<&Located<String>> = names.unwrap_or_default().iter().collect();
-        let findings = lint(route, &known);
+        let findings = lint(route, &known, looks_up);
         let route_unread = check.is_unread("route");
         let follows = |warning: &Problem| {
             let of_receiver = warning.path.starts_with("receivers");

@@ -24,6 +24,16 @@ fn findings(text: &str) -> Findings {
     (show(found.errors), show(found.warnings))
 }
 
+/// Errors of building receivers too.
+fn all_errors(text: &str) -> Vec<String> {
+    let found = inspect(text);
+    let metrics = crate::metrics::Metrics::new(None).unwrap();
+    let receivers = found.config.unwrap().receivers;
+    let built = crate::app::Pipeline::problems(receivers, &metrics);
+    let all = found.errors.iter().chain(&built);
+    all.map(ToString::to_string).collect()
+}
+
 const REST: &str = "\nroute: {match: [{receiver: out}]}\nreceivers: [{name: out, stdout: {}}]\n";
 
 fn top(key: &str) -> Findings {
@@ -449,6 +459,28 @@ fn what_has_no_effect_or_one_that_nobody_wants_is_told() {
             "receivers[0].opensearch.index: without effect: `indexFormat` comes before it",
         ),
         (
+            receiver("opensearch: {index: \"events-{2006.01.02}\"}"),
+            "receivers[0].opensearch.index: the braces are part of the name: for a date, the key is `indexFormat`",
+        ),
+        (
+            receiver("opensearch: {indexFormat: \"events-{YYYY.MM.DD}\"}"),
+            "receivers[0].opensearch.indexFormat: no date is in it, so there is one index, `events-yyyy.mm.dd`: the layout is Go's",
+        ),
+        (
+            receiver("opensearch: {indexFormat: \"events-%Y.%m\"}"),
+            "no date is in it, so there is one index, `events-%y.%m`",
+        ),
+        (
+            findings(
+                "omitLookup: true\nroute: {match: [{receiver: out, labels: {app: web}}]}\nreceivers: [{name: out, stdout: {}}]",
+            ),
+            "route.match[0].labels.app: never matches: with `omitLookup: true` nobody asks",
+        ),
+        (
+            top("maxEventAgeSeconds: 60\nmaxEventsAgeSeconds: 70"),
+            "2:22: maxEventsAgeSeconds: without effect: `maxEventAgeSeconds` comes before it",
+        ),
+        (
             receiver("opensearch: {index: \"{{ .InvolvedObject.Labels.team }}\"}"),
             "receivers[0].opensearch.index: for events that lack what is asked for, this is `<no value>`",
         ),
@@ -572,4 +604,74 @@ fn a_key_misplaced_in_a_receiver_is_told_where_it_belongs() {
             "did you mean `index`?",
         ),
     ]);
+}
+
+#[test]
+fn what_stands_outside_of_the_mapping_is_told() {
+    for text in [
+        "  route: {match: [{receiver: out}]}\n  receivers: [{name: out, stdout: {}}]\nclusterName: x\n",
+        "  route: {match: [{receiver: out}]}\n  receivers: [{name: out, stdout: {}}]\nnonsense: [1,2\n",
+        " route: {match: [{receiver: out}]}\nreceivers: [{name: out, stdout: {}}]\n",
+        "{route: {match: [{receiver: out}]}, receivers: [{name: out, stdout: {}}]}\nclusterName: x\n",
+    ] {
+        let (errors, _) = findings(text);
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+        assert!(
+            errors[0].contains("is not part of the mapping that the file begins with"),
+            "{text}: {errors:?}"
+        );
+    }
+    // As does what Helm and Kustomize write.
+    for text in [
+        "---\nROUTE",
+        "ROUTE...\n",
+        "ROUTE---\n  any: [thing\n",
+        "ROUTE...\n---\n",
+    ] {
+        let text = text.replace("ROUTE", &REST[1..]);
+        let (errors, _) = findings(&text);
+        assert_eq!(errors, [] as [&str; 0], "{text}");
+    }
+}
+
+#[test]
+fn what_is_told_shows_neither_secrets_nor_controls() {
+    for (text, expected) in [
+        (
+            "opensearch: {index: \"A-${SECRET}\"}",
+            "`A-${SECRET}` is no legal name of an index: lower case",
+        ),
+        (
+            "opensearch: {index: \"A-x\"}",
+            "`A-x` is no legal name of an index; `a-x` would be: lower case",
+        ),
+        (
+            "stdout: {deDot: \"${NOPE:-true}\"}",
+            "expected true or false, found the string \"${NOPE:-true}\"",
+        ),
+        (
+            "stdout: {format: \"${NOPE:-ab}\"}",
+            "`${NOPE:-ab}` is not one of json, text",
+        ),
+        (
+            "opensearch: {index: a, hosts: \"http://h/?token=${SECRET}\"}",
+            "a host has no query",
+        ),
+    ] {
+        let config =
+            format!("route: {{match: [{{receiver: out}}]}}\nreceivers: [{{name: out, {text}}}]\n");
+        let errors = all_errors(&config);
+        let told = errors.iter().any(|error| error.contains(expected));
+        assert!(told, "{text}: {errors:?}");
+        assert!(
+            !errors.iter().any(|error| error.contains("s3cret")),
+            "{errors:?}"
+        );
+    }
+    let (_, warnings) = top("\"x\\e[31m\\nerror: \\u202e\": 1");
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        !warnings[0].contains(['\u{1b}', '\n', '\u{202e}']),
+        "{warnings:?}"
+    );
 }

@@ -23,6 +23,8 @@ pub struct Findings {
 const TYPES: [&str; 2] = ["Normal", "Warning"];
 
 struct Lint<'a> {
+    /// Whether labels and annotations of involved objects are known.
+    looks_up: bool,
     receivers: BTreeSet<&'a str>,
     findings: Findings,
     /// Those that a rule under `match` names.
@@ -33,9 +35,15 @@ struct Lint<'a> {
     misspelt: BTreeSet<&'a str>,
 }
 
-/// Looks at `route` and everything below it. Receivers are known by their names; each is expected to be named by a rule.
-pub fn lint(route: &Located<RouteConfig>, receivers: &[&Located<String>]) -> Findings {
+/// Looks at `route` and everything below it. Receivers are known by their names; each is expected to be named by a rule. If
+/// nobody `looks_up` involved objects, rules on their labels never match.
+pub fn lint(
+    route: &Located<RouteConfig>,
+    receivers: &[&Located<String>],
+    looks_up: bool,
+) -> Findings {
     let mut lint = Lint {
+        looks_up,
         receivers: receivers.iter().map(|name| name.value.as_str()).collect(),
         findings: Findings::default(),
         named: BTreeSet::new(),
@@ -94,6 +102,13 @@ impl<'a> Lint<'a> {
         // It says which patterns never match.
         Rule::compile(rule, &mut self.findings.warnings);
         self.types(rule);
+        let of_object = rule.labels.values().chain(rule.annotations.values()).next();
+        if let Some(pattern) = of_object.filter(|_| !self.looks_up) {
+            self.warn(
+                pattern,
+                "never matches: with `omitLookup: true` nobody asks for the labels and annotations of involved objects",
+            );
+        }
         let mut inner = rule.not.as_deref();
         while let Some(not) = inner {
             self.keeps_out(not, "under `not`");

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 use self::bulk::{Action, Operation};
-use self::host::Hosts;
+use self::host::{Answer, Hosts};
 use self::index::Target;
 use super::body::Body;
 use super::http::{TlsConfig, classify, reason, retry_after};
@@ -163,7 +163,9 @@ impl OpenSearchConfig {
                 "without effect: no server that is left knows types of documents; leave it out",
             ));
         }
-        if !self.index.is_empty() && !self.index_format.is_empty() {
+        // Both alike are common, and harmless.
+        let differs = self.index.value != self.index_format.value;
+        if differs && !self.index.is_empty() && !self.index_format.is_empty() {
             warnings.push(
                 self.index.problem(
                     "without effect: `indexFormat` comes before it; leave one of them out",
@@ -173,6 +175,7 @@ impl OpenSearchConfig {
         for text in [&self.index, &self.index_format, &self.data_stream] {
             lint_no_value(text, warnings);
         }
+        Target::lint(&self.index, &self.index_format, warnings);
         // One that is there and empty may stand for a variable that is not set everywhere.
         let pairs = [
             (
@@ -265,11 +268,17 @@ impl OpenSearch {
                 ..Receipt::default()
             });
         }
-        let (status, headers, answer) = self.post(request).await?;
+        let answer = self.post(request).await?;
+        let status = answer.status;
         if let Some(kind) = classify(status) {
-            return Err(self.refused(status, kind, &headers, &answer));
+            return Err(self.refused(status, kind, &answer.headers, &answer.body));
         }
-        let outcome = bulk::read(&answer, sent.len())?;
+        let mut outcome = bulk::read(&answer.body, sent.len())?;
+        let rejected_there = outcome.rejected.iter_mut().map(|it| &mut it.reason);
+        let repeated = outcome.retry_cause.iter_mut().map(|it| &mut it.reason);
+        for reason in rejected_there.chain(repeated) {
+            answer.secrets.hide_in(reason);
+        }
         let of_batch = |index: usize| sent.get(index).copied().unwrap_or(index);
         let mut receipt = Receipt {
             rejected,
@@ -344,7 +353,7 @@ impl OpenSearch {
         }
     }
 
-    async fn post(&mut self, request: Vec<u8>) -> Result<(u16, HeaderMap, Bytes), SendError> {
+    async fn post(&mut self, request: Vec<u8>) -> Result<Answer, SendError> {
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(CONTENT_TYPE, NDJSON);
         let request = if self.gzip {

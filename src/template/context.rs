@@ -61,14 +61,14 @@ impl<'e> Context<'e> {
     /// The rendering has reached a limit: it fails, whatever comes after.
     pub(super) fn exceed(&self, limit: &'static str) -> Failure {
         self.exceeded.set(Some(limit));
-        Failure::limit(limit)
+        Failure::suspect(limit)
     }
 
     /// Fails if a limit was reached, and somebody has made something else of the failure.
     pub(super) fn check_limits(&self) -> Result<()> {
         self.exceeded
             .get()
-            .map_or(Ok(()), |limit| Err(Failure::limit(limit)))
+            .map_or(Ok(()), |limit| Err(Failure::suspect(limit)))
     }
 
     /// Takes note of work. Fails when there has been too much of it.

@@ -396,6 +396,8 @@ impl<'t, 'e> Evaluator<'t, 'e> {
                 let message = format!("`{name}` of a {} that is nil", value.type_name());
                 return Err(Failure::new(message));
             }
+            // No event makes anything else of it.
+            value @ Value::Time(..) => return Err(unknown(value, None).certain()),
             value => return Err(unknown(value, None)),
         };
         if has_arguments {

@@ -10,8 +10,8 @@ pub(super) struct Failure {
     pub(super) at: Option<usize>,
     /// It is the template's fault, whatever the event.
     pub(super) is_certain: bool,
-    /// A limit was reached.
-    pub(super) is_limit: bool,
+    /// It may be the event's fault. If the fullest event and the emptiest one fail so, it is the template's.
+    pub(super) is_suspect: bool,
 }
 
 pub(super) type Result<T> = std::result::Result<T, Failure>;
@@ -32,15 +32,15 @@ impl Failure {
             message,
             at: None,
             is_certain: false,
-            is_limit: false,
+            is_suspect: false,
         }
     }
 
-    /// A limit was reached: which is told.
-    pub(super) fn limit(limit: &'static str) -> Self {
+    /// A limit was reached, or types don't go together.
+    pub(super) fn suspect(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            is_limit: true,
-            ..Self::new(limit)
+            is_suspect: true,
+            ..Self::new(message)
         }
     }
 

@@ -217,6 +217,17 @@ fn what_no_event_can_mend_is_told_before_there_is_one() {
             "{{ define \"t\" }}{{ template \"t\" }}{{ end }}{{ template \"t\" }}",
             Some("too deeply"),
         ),
+        // Types that never go together.
+        (
+            "{{ if eq .Count \"3\" }}{{ end }}",
+            Some("can't be compared"),
+        ),
+        ("{{ if gt .Count 3.0 }}{{ end }}", Some("can't be compared")),
+        (
+            "{{ .LastTimestamp.IsDST }}",
+            Some("there is no field `IsDST`"),
+        ),
+        ("{{ eq (fromJson .Message).code 3.0 }}", None),
         // A misspelt field, and what is likely meant.
         (
             "{{ .Mesage }}",

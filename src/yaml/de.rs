@@ -134,6 +134,23 @@ impl serde::de::Error for Error {
     }
 }
 
+/// A message with what is written for the value that it quotes.
+fn as_written(message: String, value: &str, written: &str) -> String {
+    if message.contains(written) {
+        return message;
+    }
+    let quoted = ['`', '"'].iter().fold(message, |message, quote| {
+        let of = |text: &str| format!("{quote}{text}{quote}");
+        message.replace(&of(value), &of(written))
+    });
+    // What is shorter is part of many words.
+    if value.len() > 2 && !quoted.contains(written) {
+        quoted.replace(value, written)
+    } else {
+        quoted
+    }
+}
+
 // === impl NodeDeserializer ===
 
 impl<'a> NodeDeserializer<'a> {
@@ -149,9 +166,9 @@ impl<'a> NodeDeserializer<'a> {
     fn locate<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result.map_err(|error| Error {
             message: match self.expanded().filter(|_| error.at.is_none()) {
-                // Whoever complains has seen the value only. What is shorter is no secret, and part of many words.
-                Some((written, value)) if value.len() > 2 => error.message.replace(&value, written),
-                _ => error.message,
+                // Whoever complains has seen the value only.
+                Some((written, value)) => as_written(error.message, &value, written),
+                None => error.message,
             },
             at: error.at.or_else(|| {
                 Some(At {

@@ -73,15 +73,24 @@ pub(super) fn compose(text: &str, context: &Context<'_>) -> Result<Node, Problem
             size: 1,
         });
     };
-    // Whatever follows the first document is not read, and may be anything.
-    if let (Ok((Event::DocumentEnd, _)), Ok((Event::DocumentStart(..), span))) =
-        (composer.next(), composer.next())
-    {
-        context.warn(Problem {
+    composer.next()?;
+    match composer.next() {
+        // Whatever is in a further document is not read, and may be anything.
+        Ok((Event::DocumentStart(..), span)) => context.warn(Problem {
             path: String::new(),
             position: position(span),
             message: "a second YAML document begins here; only the first is read".to_owned(),
-        });
+        }),
+        Ok(_) => {}
+        Err(problem) => {
+            let column = root.position.column;
+            return Err(Problem {
+                message: format!(
+                    "this is not part of the mapping that the file begins with, whose keys stand in column {column}: check the indentation"
+                ),
+                ..problem
+            });
+        }
     }
     match root.kind {
         Kind::Map(_) => Ok(Rc::unwrap_or_clone(root)),

@@ -10,7 +10,7 @@ fn warnings(text: &str) -> Vec<String> {
         path: "receivers".to_owned(),
         ..Located::default()
     });
-    let findings = lint(&route, &names.each_ref());
+    let findings = lint(&route, &names.each_ref(), true);
     let all = findings.errors.iter().chain(&findings.warnings);
     all.map(ToString::to_string).collect()
 }

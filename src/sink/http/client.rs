@@ -5,7 +5,9 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
 
-use super::{Secrets, TlsConfig, basic, classify, decode, no_answer, reason, retry_after};
+use super::{
+    Secrets, TlsConfig, basic, classify, decode, innermost, no_answer, reason, retry_after,
+};
 use crate::sink::{SendError, SendErrorKind};
 use crate::yaml::{Problem, Problems};
 
@@ -54,8 +56,8 @@ impl HttpClient {
         }
         let client = builder.build();
         client.map(Self).map_err(|error| {
-            let error = anyhow::Error::from(error);
-            Problem::nowhere(format!("cannot set up connections: {error:#}")).into()
+            let cause = innermost(&error);
+            Problem::nowhere(format!("cannot set up connections: {cause}")).into()
         })
     }
 

@@ -2,7 +2,10 @@
 
 use std::cmp::Reverse;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use memchr::memmem::Finder;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use reqwest::Url;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 
@@ -34,6 +37,10 @@ impl Secrets {
                 secrets.add(value.as_bytes());
             }
         }
+        if let Some(password) = url.password() {
+            secrets.add(password.as_bytes());
+            secrets.add(&percent_decode_str(password).collect::<Vec<u8>>());
+        }
         for segment in url.path_segments().into_iter().flatten() {
             if segment.len() >= MIN_SEGMENT {
                 secrets.add(segment.as_bytes());
@@ -59,18 +66,64 @@ impl Secrets {
         })
     }
 
+    /// `text` without them.
+    pub fn hide_in(&self, text: &mut String) {
+        *text = String::from_utf8_lossy(&self.hide(text.as_bytes())).into_owned();
+    }
+
     fn add_header(&mut self, value: &HeaderValue) {
         let value = value.as_bytes();
         self.add(value);
         // Behind a scheme.
-        if let Some(space) = value.iter().rposition(|&byte| byte == b' ') {
-            self.add(&value[space + 1..]);
+        let Some(space) = value.iter().rposition(|&byte| byte == b' ') else {
+            return;
+        };
+        let (scheme, credential) = (&value[..space], &value[space + 1..]);
+        self.add(credential);
+        if scheme.eq_ignore_ascii_case(b"basic")
+            && let Ok(pair) = STANDARD.decode(credential)
+        {
+            self.add(&pair);
+            if let Some(colon) = pair.iter().position(|&byte| byte == b':') {
+                self.add(&pair[colon + 1..]);
+            }
         }
     }
 
+    /// A secret as it is, and as it stands in URLs and in JSON.
     fn add(&mut self, secret: &[u8]) {
-        if secret.len() >= MIN_LENGTH {
-            self.0.push(secret.to_vec());
+        if secret.len() < MIN_LENGTH {
+            return;
         }
+        let in_url = percent_encode(secret, NON_ALPHANUMERIC).to_string();
+        let in_json = serde_json::Value::from(String::from_utf8_lossy(secret)).to_string();
+        let in_json = &in_json[1..in_json.len() - 1];
+        for form in [secret, in_url.as_bytes(), in_json.as_bytes()] {
+            if !self.0.iter().any(|known| known == form) {
+                self.0.push(form.to_vec());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_in_whatever_form_it_comes_back() {
+        let mut headers = HeaderMap::new();
+        // u:p/a"ss
+        headers.insert("authorization", "Basic dTpwL2Eic3M=".parse().unwrap());
+        headers.insert("x-key", "Key/Sec+Val".parse().unwrap());
+        let url = "https://us:pw%40rd@h.example/short/AAAABBBBCCCCDDDD?token=q%2Fuery";
+        let secrets = Secrets::of(&headers, &url.parse().unwrap());
+        let echo = "Basic dTpwL2Eic3M= u:p/a\"ss p/a\"ss p%2Fa%22ss p/a\\\"ss Key%2FSec%2BVal Key/Sec+Val pw@rd pw%40rd AAAABBBBCCCCDDDD q/uery q%2Fuery";
+        let mut shown = echo.to_owned();
+        secrets.hide_in(&mut shown);
+        assert_eq!(shown, "*** *** *** *** *** *** *** *** *** *** *** ***");
+        let mut harmless = "the short answer".to_owned();
+        secrets.hide_in(&mut harmless);
+        assert_eq!(harmless, "the short answer");
     }
 }

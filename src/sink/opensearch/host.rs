@@ -1,5 +1,6 @@
 //! The hosts of a cluster, and the requests that go to them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,9 +29,18 @@ struct Host {
     /// Without credentials.
     name: String,
     origin: Origin,
-    /// Not to be found in what it says.
-    secrets: Secrets,
+    secrets: Arc<Secrets>,
     resting_until: Option<Instant>,
+}
+
+/// What a host has said.
+pub(super) struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// Without secrets, if the request failed as a whole.
+    pub body: Bytes,
+    /// Not to be found in what is told of it.
+    pub secrets: Arc<Secrets>,
 }
 
 /// How long a host that did not answer is left alone, if there are others.
@@ -75,7 +85,7 @@ impl Hosts {
         path: &str,
         headers: HeaderMap,
         body: Bytes,
-    ) -> Result<(u16, HeaderMap, Bytes), SendError> {
+    ) -> Result<Answer, SendError> {
         let host = self.next();
         let answer = async {
             let response = host
@@ -84,15 +94,20 @@ impl Hosts {
                 .await?;
             let (status, headers) = (response.status_code().as_u16(), response.headers().clone());
             let origin = response.url().origin();
-            Ok::<_, opensearch::Error>((origin, (status, headers, response.bytes().await?)))
+            let answer = Answer {
+                status,
+                headers,
+                body: response.bytes().await?,
+                secrets: Arc::clone(&host.secrets),
+            };
+            Ok::<_, opensearch::Error>((origin, answer))
         };
         match answer.await {
             Ok((origin, mut answer)) => {
                 host.resting_until = None;
                 if origin == host.origin {
-                    let (status, _, body) = &mut answer;
-                    if classify(*status).is_some() {
-                        *body = host.secrets.hide(body).into();
+                    if classify(answer.status).is_some() {
+                        answer.body = host.secrets.hide(&answer.body).into();
                     }
                     return Ok(answer);
                 }
@@ -104,7 +119,7 @@ impl Hosts {
                         host.name,
                         origin.ascii_serialization()
                     ),
-                    status: Some(answer.0),
+                    status: Some(answer.status),
                     retry_after: None,
                 })
             }
@@ -155,7 +170,7 @@ impl Host {
         if let Some((user, password)) = &user {
             headers.insert(http::header::AUTHORIZATION, basic(user, password));
         }
-        let secrets = Secrets::of(&headers, &url);
+        let secrets = Arc::new(Secrets::of(&headers, &url));
         // Neither fails for a URL that has a host.
         let _ = url.set_username("");
         let _ = url.set_password(None);
@@ -192,8 +207,8 @@ impl Host {
             if tls.identity.is_some() {
                 return config.tls.no_identity();
             }
-            let error = anyhow::Error::from(error);
-            Problem::nowhere(format!("cannot set up connections to {name}: {error:#}"))
+            let cause = innermost(&error);
+            Problem::nowhere(format!("cannot set up connections to {name}: {cause}"))
         })?;
         Ok(Self {
             transport,
@@ -265,6 +280,9 @@ fn parse_host(text: &str) -> Result<Url, String> {
         .map_err(|error| format!("a host is no URL: {error}; write https://NAME:PORT"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err("a host must begin with http:// or https://".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a host has no query: what follows `?` can't be sent with every request; for a token, give `apiKey`, `bearerToken` or `headers`".to_owned());
     }
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", url.path()));

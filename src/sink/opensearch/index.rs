@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::event::Event;
+use crate::event::{Event, Time};
 use crate::template::{GoTime, RenderError, Template};
 use crate::yaml::{Located, Problem};
 
@@ -50,9 +50,14 @@ impl Target {
         if let Parts::Fixed(given) = &parts
             && *given != legal(given)
         {
+            // What stands for a variable is not shown.
+            let would_be = match name.written {
+                None => format!("; `{}` would be", legal(given)),
+                Some(_) => String::new(),
+            };
             return Err(name.problem(format!(
-                "`{given}` is no legal name of an index; `{}` would be: lower case, without spaces and \\/*?\"<>|,#:",
-                legal(given)
+                "`{}` is no legal name of an index{would_be}: lower case, without spaces and \\/*?\"<>|,#:",
+                name.shown()
             )));
         }
         Ok(Self { parts })
@@ -83,6 +88,34 @@ impl Target {
                 after,
             },
         })
+    }
+
+    /// Tells of what looks like a date and is none.
+    pub fn lint(index: &Located<String>, format: &Located<String>, warnings: &mut Vec<Problem>) {
+        if format.is_empty() && first_brace(index).zip(last_brace(index)).is_some() {
+            warnings.push(
+                index.problem(
+                    "the braces are part of the name: for a date, the key is `indexFormat`",
+                ),
+            );
+        }
+        let looks_dated = first_brace(format).is_some() || format.contains('%');
+        let Some(dated) = Self::dated(format).ok().filter(|_| looks_dated) else {
+            return;
+        };
+        let at = |time: &str| Event {
+            last_timestamp: Time::parse(time),
+            ..Event::default()
+        };
+        let [one, other] = [at("1999-11-22T13:14:15Z"), at("2026-01-02T03:04:05Z")];
+        if let (Ok(one), Ok(other)) = (dated.of(&one, false), dated.of(&other, false))
+            && one == other
+        {
+            warnings.push(format.problem(format!(
+                "no date is in it, so there is one index, `{}`: the layout is Go's, such as {{2006.01.02}} for one a day",
+                if format.written.is_some() { format.shown() } else { &*one }
+            )));
+        }
     }
 
     /// A name without a date, mended rather than refused, as the dated ones are.

@@ -266,6 +266,24 @@ async fn keys_tokens_and_headers_go_with_every_request() {
     }
 }
 
+#[tokio::test]
+async fn credentials_that_come_back_are_hidden() {
+    let echo = "{\"items\":[{\"create\":{\"status\":400,\"error\":{\"type\":\"t\",\"reason\":\"no auth Basic dTpodW50ZXIy, u:hunter2\"}}},{\"create\":{\"status\":403,\"error\":{\"type\":\"t\",\"reason\":\"hunter2 may not\"}}}]}";
+    let echo = Answer::Status(200, "content-type: application/json\r\n", echo.to_owned());
+    let server = Server::start(vec![echo]).await;
+    let mut sink = sink(&server, "index: i\nusername: u\npassword: hunter2");
+    let receipt = sink.send(&events("ab")).await.unwrap();
+    let told = format!("{receipt:?}");
+    assert!(
+        told.contains("no auth ***, ***") && told.contains("*** may not"),
+        "{told}"
+    );
+    assert!(
+        !told.contains("hunter2") && !told.contains("dTpodW50ZXIy"),
+        "{told}"
+    );
+}
+
 #[test]
 fn nothing_shows_a_secret() {
     let text = "index: i\nhosts: http://u:hunter2@x\npassword: hunter2\napiKey: hunter2\nbearerToken: hunter2\nheaders: {a: hunter2}\ncloudID: hunter2";

@@ -83,7 +83,7 @@ fn compared<'e>(
 
 fn incomparable<'e>(a: &Value<'e>, b: &Value<'e>) -> Failure {
     let (a, b) = (a.type_name(), b.type_name());
-    Failure::new(format!("a {a} and a {b} can't be compared"))
+    Failure::suspect(format!("a {a} and a {b} can't be compared"))
 }
 
 fn wide(value: i64, kind: IntType) -> i128 {
