@@ -8,3 +8,4 @@ here=$(cd "$(dirname "$0")" && pwd)
 "$here/opensearch/install.sh"
 SECURE=1 "$here/opensearch/install.sh"
 "$here/kubernetes/build.sh"
+"$here/helm/build.sh" >/dev/null

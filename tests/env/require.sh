@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that this machine has what the parts named need, all of it at once. As root on Debian or Ubuntu what is missing is
 # installed; otherwise one line says what is missing and how to get it.
-# usage: require.sh kubernetes|node|opensearch|python|rust ...
+# usage: require.sh kubernetes|go|node|opensearch|python|rust ...
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -21,8 +21,8 @@ check() {
     need flock util-linux
     need ss iproute2
     case $part in
-      kubernetes)
-        need openssl openssl
+      kubernetes | go)
+        [ "$part" = go ] || need openssl openssl
         go=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null || true)
         if [ "$(printf '%s\n' "go$GO_MINIMUM" "$go" | sort -V | head -1)" != "go$GO_MINIMUM" ]; then
           others+=("Go $GO_MINIMUM or newer (go.dev/dl)")

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and counts here are small"
 )]
 
+mod chart;
 mod cli;
 mod end_to_end;
 mod examples;

@@ -38,10 +38,17 @@ fn script(path: &str, args: &[&str], env: &[(&str, &str)]) -> BTreeMap<String, S
         .collect()
 }
 
+/// The real helm.
+pub fn helm() -> &'static Path {
+    static HELM: OnceLock<PathBuf> = OnceLock::new();
+    HELM.get_or_init(|| script("helm/build.sh", &[], &[])["HELM"].clone().into())
+}
+
 /// A Kubernetes API server with etcd.
 pub struct Cluster {
     name: String,
     pub kubeconfig: PathBuf,
+    pub kubectl: PathBuf,
 }
 
 impl Cluster {
@@ -57,7 +64,14 @@ impl Cluster {
         Self {
             name: name.to_owned(),
             kubeconfig: exports["KUBECONFIG"].clone().into(),
+            kubectl: exports["KUBECTL"].clone().into(),
         }
+    }
+
+    /// Loads a container image into its node.
+    pub fn import(&self, archive: &Path) {
+        let archive = archive.to_str().unwrap();
+        script("kubernetes/node-import.sh", &[&self.name, archive], &[]);
     }
 
     /// `start`, `stop`, `kill`, `pause` or `resume` one of its parts.

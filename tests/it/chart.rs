@@ -1,0 +1,538 @@
+//! The Helm chart, rendered by Helm itself and judged by a real API server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::PostParams;
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, EXPORTER, helm, text};
+
+mod install;
+mod values;
+
+const NAMESPACE: &str = "opensearch-exporter";
+const WORKSHOP: &str = "workshop-values.yaml";
+const EVERYTHING: &str = "everything-values.yaml";
+/// What the workshop's command gives besides its values.
+const WORKSHOP_SETS: [&str; 3] = [
+    "config.receivers[0].opensearch.username=admin",
+    "config.receivers[0].opensearch.password=p$w\"{x}",
+    "config.receivers[0].opensearch.hosts[0]=https://search.example.com",
+];
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/kubernetes-event-exporter")
+}
+
+fn values(file: &str) -> String {
+    fs::read_to_string(chart().join("ci").join(file)).unwrap()
+}
+
+/// `helm template` of a release with these values.
+fn template(release: &str, values: &str, sets: &[&str]) -> Output {
+    let mut command = Command::new(helm());
+    command.args(["template", release]).arg(chart());
+    command.args(["--namespace", NAMESPACE, "--values", "-"]);
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(values.as_bytes()).unwrap();
+    drop(input);
+    child.wait_with_output().unwrap()
+}
+
+/// What a release is made of.
+struct Release(Vec<Value>);
+
+impl Release {
+    fn of(values: &str, sets: &[&str]) -> Self {
+        Self::named("events-to-opensearch", values, sets)
+    }
+
+    fn named(name: &str, values: &str, sets: &[&str]) -> Self {
+        let output = template(name, values, sets);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&text(&output.stdout)).unwrap();
+        Self(objects.into_iter().filter(|it| !it.is_null()).collect())
+    }
+
+    fn all(&self, kind: &str) -> Vec<&Value> {
+        self.0.iter().filter(|it| it["kind"] == kind).collect()
+    }
+
+    fn one(&self, kind: &str) -> &Value {
+        let all = self.all(kind);
+        assert_eq!(all.len(), 1, "{kind}");
+        all[0]
+    }
+
+    fn config(&self) -> &str {
+        let maps = self.all("ConfigMap").into_iter();
+        let configs: Vec<_> = maps
+            .filter_map(|it| it["data"]["config.yaml"].as_str())
+            .collect();
+        assert_eq!(configs.len(), 1);
+        configs[0]
+    }
+
+    /// What is in its Secret, unpacked.
+    fn credentials(&self) -> BTreeMap<String, String> {
+        let secrets = self.all("Secret");
+        let data = secrets.iter().filter_map(|it| it["data"].as_object());
+        data.flatten()
+            .map(|(name, value)| {
+                let value = STANDARD.decode(value.as_str().unwrap()).unwrap();
+                (name.clone(), text(&value))
+            })
+            .collect()
+    }
+
+    fn pod(&self) -> &Value {
+        &self.one("Deployment")["spec"]["template"]
+    }
+
+    fn container(&self) -> &Value {
+        &self.pod()["spec"]["containers"][0]
+    }
+
+    /// Of all its roles.
+    fn rules(&self) -> Vec<&Value> {
+        let roles = ["Role", "ClusterRole"].map(|kind| self.all(kind)).concat();
+        let lists = roles.iter().map(|role| role["rules"].as_array().unwrap());
+        lists.flatten().collect()
+    }
+}
+
+/// `check --strict` of the configuration that a release runs with, in the environment that its pod has.
+fn check(release: &Release, more: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.yaml"), release.config()).unwrap();
+    let output = Command::new(EXPORTER)
+        .args(["check", "--strict", "config.yaml"])
+        .current_dir(folder.path())
+        .envs(release.credentials())
+        .envs(more.iter().copied())
+        .output()
+        .unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.success(), told.is_empty(), "{told}");
+    told
+}
+
+#[test]
+fn the_workshops_command_works_word_for_word() {
+    let release = Release::of(&values(WORKSHOP), &WORKSHOP_SETS);
+    let name = "events-to-opensearch-kubernetes-event-exporter";
+    for kind in ["Deployment", "ConfigMap", "ServiceAccount"] {
+        assert_eq!(release.one(kind)["metadata"]["name"], name, "{kind}");
+    }
+    // An existing release can only be upgraded if its selector stays.
+    let selector = json!({
+        "app.kubernetes.io/instance": "events-to-opensearch",
+        "app.kubernetes.io/name": "kubernetes-event-exporter",
+    });
+    assert_eq!(
+        release.one("Deployment")["spec"]["selector"]["matchLabels"],
+        selector
+    );
+    let container = release.container();
+    assert_eq!(container["name"], "event-exporter");
+    assert_eq!(container["ports"][0]["containerPort"], 2112);
+    let image = container["image"].as_str().unwrap();
+    assert!(
+        !image.contains("bitnami"),
+        "it would run the incumbent: {image}"
+    );
+    // The credentials are in the Secret, to the letter, and nowhere else.
+    let credentials = release.credentials();
+    assert_eq!(
+        credentials.values().map(String::as_str).collect::<Vec<_>>(),
+        ["p$w\"{x}", "admin"]
+    );
+    let visible = release.0.iter().filter(|it| it["kind"] != "Secret");
+    for object in visible {
+        assert!(!object.to_string().contains("p$w"), "{object}");
+    }
+    // The typo in the workshop's values is mended, and the rest passes.
+    assert!(release.config().contains("maxEventAgeSeconds: 3600"));
+    assert_eq!(check(&release, &[]), "");
+}
+
+#[test]
+fn every_credential_goes_into_the_secret() {
+    let release = Release::of(&values(EVERYTHING), &[]);
+    let credentials = release.credentials();
+    for (variable, value) in [
+        // A number, as --set gives it, is not 1.2345678901e+10.
+        ("RECEIVER_1_ELASTICSEARCH_API_KEY", "12345678901"),
+        ("RECEIVER_0_OPENSEARCH_HEADER_X_TENANT", "t0ken"),
+        (
+            "RECEIVER_0_OPENSEARCH_HOST_0",
+            "https://exporter:p$w@opensearch.logging:9200",
+        ),
+        (
+            "RECEIVER_3_SLACK_WEBHOOK",
+            "https://hooks.slack.com/services/T0/B0/s3cret",
+        ),
+        (
+            "RECEIVER_4_TEAMS_ENDPOINT",
+            "https://teams.example.com:8443/webhook/s3cret",
+        ),
+        ("RECEIVER_6_LOKI_PASSWORD", "true"),
+        (
+            "RECEIVER_7_WEBHOOK_ENDPOINT",
+            "https://user:s3cret@hook.example.com/x",
+        ),
+    ] {
+        assert_eq!(
+            credentials.get(variable).map(String::as_str),
+            Some(value),
+            "{variable}"
+        );
+    }
+    let config = release.config();
+    for secret in ["s3cret", "t0ken", "p$w", "12345678901"] {
+        assert!(!config.contains(secret), "{config}");
+    }
+    // What refers to the environment, is made of the event or is no secret stays.
+    for kept in [
+        "Bearer ${TOKEN}",
+        "${OPSGENIE_KEY}",
+        "{{ .Reason }}",
+        "application/json",
+        "https://other.logging",
+    ] {
+        assert!(config.contains(kept), "{config}");
+    }
+    // Every variable of the configuration is in the pod's environment: from our Secret, or from one that is there already.
+    let environment = release.container()["env"].as_array().unwrap();
+    let from = |name: &str| {
+        let variable = environment.iter().find(|it| it["name"] == name);
+        variable.map(|it| it["valueFrom"]["secretKeyRef"].clone())
+    };
+    assert_eq!(
+        from("RECEIVER_2_OPENSEARCH_PASSWORD"),
+        Some(json!({"name": "opensearch-login", "key": "pass"}))
+    );
+    for variable in credentials.keys() {
+        assert!(from(variable).is_some(), "{variable}");
+    }
+    let told = check(
+        &release,
+        &[
+            ("RECEIVER_2_OPENSEARCH_USERNAME", "u"),
+            ("RECEIVER_2_OPENSEARCH_PASSWORD", "p"),
+            ("TOKEN", "t"),
+            ("OPSGENIE_KEY", "k"),
+        ],
+    );
+    assert_eq!(told, "");
+}
+
+#[test]
+fn a_configuration_may_be_a_text() {
+    let release = Release::of(
+        "config: |\n  clusterName: {{ .Release.Name }}\n  route: {match: [{receiver: a}]}\n  receivers: [{name: a, opensearch: {index: x, username: u, password: s3cret}}]\n",
+        &[],
+    );
+    assert!(
+        release
+            .config()
+            .contains("clusterName: events-to-opensearch")
+    );
+    assert!(!release.config().contains("s3cret"));
+    assert_eq!(
+        release.credentials()["RECEIVER_0_OPENSEARCH_PASSWORD"],
+        "s3cret"
+    );
+    assert_eq!(check(&release, &[]), "");
+    // A map does not go through tpl: layouts would be empty.
+    let layout = "config: {route: {match: [{receiver: a}]}, receivers: [{name: a, stdout: {layout: {m: \"{{ .Message }}\"}}}]}";
+    assert!(Release::of(layout, &[]).config().contains("{{ .Message }}"));
+}
+
+#[test]
+fn without_values_every_event_is_printed() {
+    let release = Release::of("", &[]);
+    assert_eq!(check(&release, &[]), "");
+    assert!(release.config().contains("stdout: {}"));
+    assert!(release.all("Secret").is_empty());
+}
+
+#[test]
+fn rights_are_the_least() {
+    for (file, sets) in [(WORKSHOP, &WORKSHOP_SETS[..]), (EVERYTHING, &[])] {
+        let release = Release::of(&values(file), sets);
+        for rule in release.rules() {
+            let rule = rule.to_string();
+            assert!(!rule.contains('*') && !rule.contains("secrets"), "{rule}");
+        }
+    }
+    let lookups = |values: &str| Release::of(values, &[]).rules().len() > 1;
+    assert!(lookups(""));
+    assert!(!lookups(
+        "config: {omitLookup: true, receivers: [{name: a, stdout: {}}], route: {match: [{receiver: a}]}}"
+    ));
+    // One team's namespaces need no rights beyond them.
+    let release = Release::of(&values("namespaced-values.yaml"), &[]);
+    assert!(release.all("ClusterRole").is_empty() && release.all("ClusterRoleBinding").is_empty());
+    for kind in ["Role", "RoleBinding"] {
+        let namespaces: BTreeSet<_> = release
+            .all(kind)
+            .iter()
+            .map(|it| it["metadata"]["namespace"].to_string())
+            .collect();
+        assert_eq!(
+            namespaces,
+            BTreeSet::from(["\"team-a\"".to_owned(), "\"team-b\"".to_owned()])
+        );
+    }
+    // As in Bitnami's chart, rules replace ours.
+    let own = Release::of(
+        "rbac: {rules: [{apiGroups: [\"\"], resources: [events], verbs: [list]}]}",
+        &[],
+    );
+    assert_eq!(
+        own.rules(),
+        [&json!({"apiGroups": [""], "resources": ["events"], "verbs": ["list"]})]
+    );
+}
+
+#[test]
+fn closed_egress_opens_the_ports_of_receivers() {
+    let release = Release::of(&values(EVERYTHING), &[]);
+    let egress = release.one("NetworkPolicy")["spec"]["egress"]
+        .as_array()
+        .unwrap();
+    let ports: BTreeSet<String> = egress
+        .iter()
+        .flat_map(|rule| rule["ports"].as_array().unwrap())
+        .map(|port| {
+            format!(
+                "{}/{}",
+                port["port"],
+                port["protocol"].as_str().unwrap_or("TCP")
+            )
+        })
+        .collect();
+    for port in [
+        "53/UDP", "443/TCP", "6443/TCP", "9200/TCP", "80/TCP", "8443/TCP", "3100/TCP", "514/TCP",
+        "9999/TCP",
+    ] {
+        assert!(ports.contains(port), "{port}: {ports:?}");
+    }
+    let open = Release::of("", &[]);
+    assert_eq!(open.one("NetworkPolicy")["spec"]["egress"], json!([{}]));
+}
+
+#[test]
+fn what_cannot_run_is_refused_with_a_sentence() {
+    for (values, sets, told) in [
+        // The workshop's --set without its values file.
+        (
+            "",
+            &WORKSHOP_SETS[..],
+            "config.receivers[0] has no name: a rule delivers to a receiver by its name. If its other keys came by --set, give the rest of config in a values file",
+        ),
+        (
+            "config: {receivers: [{name: a, stdout: {}}], route: {routes: [{match: [{receiver: b}]}]}}",
+            &[],
+            "config.route.routes[0].match[0].receiver: there is no receiver \"b\" among config.receivers, which are: a",
+        ),
+        (
+            "config: {receivers: [{name: a, stdout: {}}, {name: a, stdout: {}}], route: {match: [{receiver: a}]}}",
+            &[],
+            "config.receivers[1]: another receiver is named \"a\" as well",
+        ),
+        (
+            "config: {receivers: [{name: a, stdout: {}}]}",
+            &[],
+            "config.route is missing",
+        ),
+        (
+            "config: {route: {match: [{receiver: a}]}}",
+            &[],
+            "config.route is given, and there is nobody to route to",
+        ),
+        ("config: \"a: [\"", &[], "config: the text is no YAML"),
+        (
+            "replicaCount: 2",
+            &[],
+            "replicaCount: there is no leader election yet",
+        ),
+        (
+            "replicaCuont: 2",
+            &[],
+            "additional properties 'replicaCuont' not allowed",
+        ),
+        (
+            "image: {tagg: x}",
+            &[],
+            "additional properties 'tagg' not allowed",
+        ),
+        ("replicaCount: two", &[], "got string, want integer"),
+        (
+            "metrics: {enabled: true, serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}",
+            &[],
+            "every metric would be there twice",
+        ),
+        (
+            "metrics: {serviceMonitor: {enabled: true}}",
+            &[],
+            "a ServiceMonitor needs the Service",
+        ),
+        (
+            "config: {receivers: [{name: a, opensearch: {index: x}, existingSecret: {usernameKey: u}}], route: {match: [{receiver: a}]}}",
+            &[],
+            "config.receivers[0].existingSecret has no name",
+        ),
+    ] {
+        let output = template("x", values, sets);
+        let said = text(&output.stderr);
+        assert!(!output.status.success(), "{values}");
+        assert!(said.contains(told), "{values}: {said}");
+    }
+}
+
+#[test]
+fn everything_is_in_one_namespace() {
+    let release = Release::of(
+        &values(EVERYTHING),
+        &["namespaceOverride=elsewhere", "extraDeploy=null"],
+    );
+    for object in &release.0 {
+        let kind = object["kind"].as_str().unwrap();
+        if !kind.starts_with("Cluster") {
+            assert_eq!(object["metadata"]["namespace"], "elsewhere", "{kind}");
+        }
+    }
+    let subject = &release.one("ClusterRoleBinding")["subjects"][0];
+    assert_eq!(subject["namespace"], "elsewhere");
+}
+
+#[test]
+fn openshift_chooses_users_itself() {
+    let release = Release::of("", &[]);
+    assert_eq!(release.container()["securityContext"]["runAsUser"], 65532);
+    let output = Command::new(helm())
+        .args(["template", "x"])
+        .arg(chart())
+        .args(["--api-versions", "security.openshift.io/v1"])
+        .output()
+        .unwrap();
+    let told = text(&output.stdout);
+    assert!(output.status.success() && told.contains("runAsNonRoot: true"));
+    for key in ["runAsUser:", "runAsGroup:", "fsGroup:"] {
+        assert!(!told.contains(key), "{key}");
+    }
+}
+
+#[test]
+fn a_change_of_what_is_read_at_the_start_rolls_the_pods() {
+    let checksum = |sets: &[&str]| {
+        let release = Release::of(&values(WORKSHOP), &[&WORKSHOP_SETS[..], sets].concat());
+        release.pod()["metadata"]["annotations"]["checksum/config"].clone()
+    };
+    let before = checksum(&[]);
+    assert_eq!(before, checksum(&["resources.limits.memory=1Gi"]));
+    assert_ne!(before, checksum(&["config.logLevel=debug"]));
+    assert_ne!(
+        before,
+        checksum(&["config.receivers[0].opensearch.password=other"])
+    );
+}
+
+/// Makes the kinds of Prometheus' operator known to the API server.
+async fn monitors(cluster: &Cluster) {
+    let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client().await);
+    for (kind, plural) in [
+        ("ServiceMonitor", "servicemonitors"),
+        ("PodMonitor", "podmonitors"),
+    ] {
+        let definition: CustomResourceDefinition = serde_json::from_value(json!({
+            "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+            "spec": {
+                "group": "monitoring.coreos.com", "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "x-kubernetes-preserve-unknown-fields": true
+                }}}]
+            }
+        }))
+        .unwrap();
+        definitions
+            .create(&PostParams::default(), &definition)
+            .await
+            .unwrap();
+        let name = definition.name_any();
+        let established =
+            await_condition(definitions.clone(), &name, conditions::is_crd_established());
+        established.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_api_server_takes_every_object_and_the_pod_is_restricted() {
+    let cluster = Cluster::shared();
+    monitors(cluster).await;
+    for namespace in [NAMESPACE, "team-a", "team-b"] {
+        cluster.namespace(namespace).await;
+    }
+    let kubectl = |args: &[&str], input: &str| {
+        let mut child = Command::new(&cluster.kubectl)
+            .args(args)
+            .env("KUBECONFIG", &cluster.kubeconfig)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let label = [
+        "label",
+        "namespace",
+        NAMESPACE,
+        "pod-security.kubernetes.io/warn=restricted",
+    ];
+    assert!(kubectl(&label, "").status.success());
+    // The priority class and sidecars are the user's own affair.
+    let own = ["sidecars=null", "initContainers=null"];
+    for (file, sets) in [
+        (WORKSHOP, &WORKSHOP_SETS[..]),
+        (EVERYTHING, &own),
+        ("namespaced-values.yaml", &[]),
+    ] {
+        let output = template("events", &values(file), sets);
+        let manifests = text(&output.stdout);
+        let args = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
+        let applied = kubectl(&args, &manifests);
+        let told = text(&applied.stderr);
+        assert!(
+            applied.status.success() && told.is_empty(),
+            "{file}: {told}"
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! The chart installed by Helm on a cluster with a real node, which runs the exporter in a real pod.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{ListParams, LogParams, PostParams};
+use kube::{Api, ResourceExt as _};
+
+use super::{NAMESPACE, WORKSHOP, WORKSHOP_SETS, chart};
+use crate::support::{Cluster, EXPORTER, event, eventually, helm, text};
+
+const IMAGE: &str = "docker.io/library/kubernetes-event-exporter:0.1.0";
+
+/// The program under test with what the real image has or is linked with: the roots of trust, and libraries, since a test's build
+/// is not static.
+fn files() -> Vec<String> {
+    let output = Command::new("ldd").arg(EXPORTER).output().unwrap();
+    let libraries = text(&output.stdout);
+    let paths = libraries
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(|path| format!("{path}:{path}"));
+    let roots = "/etc/ssl/certs/ca-certificates.crt";
+    [
+        format!("{EXPORTER}:/kubernetes-event-exporter"),
+        format!("{roots}:{roots}"),
+    ]
+    .into_iter()
+    .chain(paths)
+    .collect()
+}
+
+fn image(folder: &Path) -> PathBuf {
+    let archive = folder.join("image.tar");
+    let made = Command::new("python3")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/env/kubernetes/mkimage.py"))
+        .arg(IMAGE)
+        .arg(&archive)
+        .arg("[\"/kubernetes-event-exporter\"]")
+        .args(files())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    archive
+}
+
+/// Runs helm on a cluster.
+fn run(cluster: &Cluster, args: &[&str], values: &str, sets: &[&str]) -> String {
+    let mut command = Command::new(helm());
+    command
+        .args(args)
+        .args(["--namespace", NAMESPACE])
+        .env("KUBECONFIG", &cluster.kubeconfig);
+    if !values.is_empty() {
+        command.arg("--values").arg(chart().join("ci").join(values));
+    }
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    let output = command.output().unwrap();
+    let told = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {told}");
+    told
+}
+
+#[tokio::test]
+async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
+    let cluster = Cluster::start(
+        "test-chart",
+        &[
+            ("COMPONENTS", "kube-controller-manager kube-scheduler"),
+            ("NODE", "yes"),
+        ],
+    );
+    let folder = tempfile::tempdir().unwrap();
+    cluster.import(&image(folder.path()));
+    let path = chart();
+    let path = path.to_str().unwrap();
+    let release = "events-to-opensearch";
+    // Nobody answers at the workshop's host: that must not hold up the installation.
+    let install = [
+        "install",
+        release,
+        path,
+        "--create-namespace",
+        "--wait",
+        "--timeout",
+        "120s",
+    ];
+    let told = run(&cluster, &install, WORKSHOP, &WORKSHOP_SETS);
+    for expected in [
+        "installed as events-to-opensearch-kubernetes-event-exporter",
+        "opensearch-receiver (opensearch)",
+        "image.repository bitnamilegacy/kubernetes-event-exporter holds another exporter",
+        "config.maxEventsAgeSeconds is taken for maxEventAgeSeconds",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    let pods: Api<Pod> = Api::namespaced(cluster.client().await, NAMESPACE);
+    let pod = &pods.list(&ListParams::default()).await.unwrap().items[0];
+    assert_eq!(pod.labels()["app.kubernetes.io/instance"], release);
+
+    let upgrade = ["upgrade", release, path, "--wait", "--timeout", "120s"];
+    run(&cluster, &upgrade, "", &["podLabels.more=than-before"]);
+    let events: Api<Event> = Api::namespaced(cluster.client().await, "default");
+    let new = event("default", "seen", "out of a real pod");
+    events.create(&PostParams::default(), &new).await.unwrap();
+    eventually("the pod prints the event", async || {
+        for pod in pods.list(&ListParams::default()).await.unwrap() {
+            let log = pods.logs(&pod.name_any(), &LogParams::default()).await;
+            if log.is_ok_and(|log| log.contains("out of a real pod")) {
+                return true;
+            }
+        }
+        false
+    })
+    .await;
+    run(&cluster, &["uninstall", release, "--wait"], "", &[]);
+    eventually("nothing of it is left", async || {
+        pods.list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    })
+    .await;
+}

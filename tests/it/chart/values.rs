@@ -1,0 +1,193 @@
+//! What is made from the comments and defaults of the chart's values: its schema, and its README's table.
+//! `RECORD=1 cargo test --test it chart::values` writes both anew.
+
+use std::fs;
+
+use serde_json::{Map, Value, json};
+
+use super::chart;
+
+/// One value of `values.yaml`.
+struct Documented {
+    path: Vec<String>,
+    description: String,
+}
+
+/// Kubernetes' own types: whatever they have is passed on.
+const OPEN: [&str; 8] = [
+    "resources",
+    "updateStrategy",
+    "podSecurityContext",
+    "containerSecurityContext",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "metrics.service.annotations",
+];
+/// Values of Bitnami's chart that have no effect here, and break no upgrade.
+const BITNAMI: [&str; 18] = [
+    "apiVersions",
+    "autoscaling",
+    "diagnosticMode",
+    "global.compatibility",
+    "global.defaultStorageClass",
+    "global.security",
+    "image.debug",
+    "kubeVersion",
+    "metrics.serviceMonitor.endpoints",
+    "metrics.serviceMonitor.path",
+    "metrics.serviceMonitor.port",
+    "metrics.serviceMonitor.selector",
+    "nodeAffinityPreset",
+    "podAffinityPreset",
+    "podAntiAffinityPreset",
+    "rbac.annotations",
+    "resourcesPreset",
+    "service",
+];
+
+/// The values with a comment, in the order of the file.
+fn documented(text: &str) -> Vec<Documented> {
+    let (mut found, mut description) = (Vec::new(), String::new());
+    let mut way: Vec<(usize, String)> = Vec::new();
+    for line in text.lines() {
+        let content = line.trim_start();
+        let indent = line.len() - content.len();
+        if let Some(comment) = content.strip_prefix("# -- ") {
+            comment.clone_into(&mut description);
+        } else if let Some(more) = content.strip_prefix("# ") {
+            if !description.is_empty() {
+                description = format!("{description} {more}");
+            }
+        } else if let Some((key, _)) = content.split_once(':') {
+            while way.last().is_some_and(|(depth, _)| *depth >= indent) {
+                way.pop();
+            }
+            way.push((indent, key.to_owned()));
+            if !description.is_empty() {
+                found.push(Documented {
+                    path: way.iter().map(|(_, key)| key.clone()).collect(),
+                    description: std::mem::take(&mut description),
+                });
+            }
+        }
+    }
+    found
+}
+
+fn schema(value: &Value, path: &str, documented: &[Documented]) -> Value {
+    let mut schema = match value {
+        _ if path == "config" => json!({"type": ["object", "string"]}),
+        // One of Kubernetes' own, or any keys at all; a text goes through tpl.
+        Value::Object(map) if map.is_empty() || OPEN.contains(&path) => {
+            json!({"type": ["object", "string", "null"]})
+        }
+        Value::Object(map) => {
+            let properties: Map<_, _> = map
+                .iter()
+                .map(|(key, value)| {
+                    let path = format!("{path}.{key}");
+                    let path = path.trim_start_matches('.');
+                    (key.clone(), self::schema(value, path, documented))
+                })
+                .collect();
+            json!({"type": ["object", "null"], "properties": properties, "additionalProperties": false})
+        }
+        Value::Array(_) => json!({"type": ["array", "string", "null"]}),
+        Value::Bool(_) => json!({"type": "boolean"}),
+        Value::Number(_) => json!({"type": "integer"}),
+        // --set makes numbers of what looks like one, such as a tag.
+        Value::String(_) | Value::Null => json!({"type": ["string", "number", "null"]}),
+    };
+    if let Some(one) = documented.iter().find(|one| one.path.join(".") == path) {
+        schema["description"] = one.description.clone().into();
+    }
+    schema
+}
+
+fn whole_schema(values: &Value, documented: &[Documented]) -> String {
+    let mut schema = schema(values, "", documented);
+    schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
+    schema["title"] = "Values of kubernetes-event-exporter".into();
+    for path in BITNAMI {
+        let pointer: String = path
+            .split('.')
+            .map(|key| format!("/properties/{key}"))
+            .collect();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        schema.pointer_mut(parent).unwrap()[key] =
+            json!({"description": "Of Bitnami's chart, without effect."});
+    }
+    format!("{schema:#}\n")
+}
+
+fn table(values: &Value, documented: &[Documented]) -> String {
+    let rows = documented.iter().map(|one| {
+        let default = &values.pointer(&format!("/{}", one.path.join("/"))).unwrap();
+        let description = one.description.replace('|', "\\|");
+        format!(
+            "| `{}` | `{default}` | {description} |\n",
+            one.path.join(".")
+        )
+    });
+    format!(
+        "\n| value | default | meaning |\n|---|---|---|\n{}",
+        rows.collect::<String>()
+    )
+}
+
+/// Compares a file with what it should be, or writes it.
+fn is_current(file: &str, expected: &str) {
+    let path = chart().join(file);
+    if std::env::var_os("RECORD").is_some() {
+        fs::write(&path, expected).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap_or_default() == expected,
+        "{file} is not what values.yaml says: RECORD=1 cargo test --test it chart::values writes it anew"
+    );
+}
+
+#[test]
+fn schema_and_readme_are_those_of_the_values() {
+    let text = fs::read_to_string(chart().join("values.yaml")).unwrap();
+    let values: Value = serde_saphyr::from_str(&text).unwrap();
+    let documented = documented(&text);
+    is_current("values.schema.json", &whole_schema(&values, &documented));
+    let readme = fs::read_to_string(chart().join("README.md")).unwrap();
+    let (before, rest) = readme.split_once("<!-- values -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- /values -->\n").unwrap();
+    let table = table(&values, &documented);
+    is_current(
+        "README.md",
+        &format!("{before}<!-- values -->\n{table}\n<!-- /values -->\n{after}"),
+    );
+}
+
+#[test]
+fn every_value_is_documented() {
+    fn undocumented(
+        value: &Value,
+        path: &str,
+        documented: &[Documented],
+        missing: &mut Vec<String>,
+    ) {
+        if documented.iter().any(|one| one.path.join(".") == path) {
+            return;
+        }
+        match value.as_object().filter(|map| !map.is_empty()) {
+            Some(map) => {
+                for (key, value) in map {
+                    let path = format!("{path}.{key}");
+                    undocumented(value, path.trim_start_matches('.'), documented, missing);
+                }
+            }
+            None => missing.push(path.to_owned()),
+        }
+    }
+    let text = fs::read_to_string(chart().join("values.yaml")).unwrap();
+    let values: Value = serde_saphyr::from_str(&text).unwrap();
+    let mut missing = Vec::new();
+    undocumented(&values, "", &documented(&text), &mut missing);
+    assert_eq!(missing, [] as [&str; 0]);
+}
