@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::values::Values;
-use crate::event::{Event, visible};
+use crate::event::{Event, from_slice, visible};
 
 mod values;
 
@@ -106,7 +106,7 @@ impl EventReader {
         if !value.get().starts_with('{') {
             return Err(serde::de::Error::custom(NO_EVENT));
         }
-        let shape: Shape = serde_json::from_str(value.get())?;
+        let shape: Shape = from_slice(value.get().as_bytes())?;
         let kind = shape.kind.as_ref().map_or("", |kind| kind.get());
         if !matches!(
             kind,
@@ -146,7 +146,7 @@ impl EventReader {
             if self.receiver.is_some() && owner.is_some() && owner != self.receiver {
                 return Ok(None);
             }
-            return serde_json::from_str(event.get()).map(Some);
+            return from_slice(event.get().as_bytes()).map(Some);
         }
         let is_object = |part: &Option<Box<RawValue>>| {
             part.as_ref().is_some_and(|it| it.get().starts_with('{'))
@@ -157,7 +157,7 @@ impl EventReader {
         if shape.regarding.is_some() && shape.involved_object.is_none() {
             return core_event(value.get()).map(Some);
         }
-        serde_json::from_str(value.get()).map(Some)
+        from_slice(value.get().as_bytes()).map(Some)
     }
 }
 
@@ -172,7 +172,7 @@ fn core_event(text: &str) -> serde_json::Result<Event> {
         ("deprecatedLastTimestamp", "lastTimestamp"),
         ("deprecatedCount", "count"),
     ];
-    let mut fields: serde_json::Map<_, _> = serde_json::from_str(text)?;
+    let mut fields: serde_json::Map<_, _> = from_slice(text.as_bytes())?;
     for (theirs, ours) in NAMES {
         if let Some(value) = fields.remove(theirs) {
             fields.insert(ours.to_owned(), value);
@@ -287,13 +287,16 @@ mod tests {
         ] {
             assert_eq!(outcome(text.as_bytes()), ["a", expected, "b"], "{text}");
         }
+        // As Go has it, what is no UTF-8 is U+FFFD.
         let no_utf8 = [
             a.as_bytes(),
             b"\n{\"metadata\":{\"name\":\"\xff\"}}\n",
             b.as_bytes(),
         ]
         .concat();
-        let told = outcome(&no_utf8);
+        assert_eq!(outcome(&no_utf8), ["a", "\u{fffd}", "b"]);
+        let binary = [a.as_bytes(), b"\n\xff\x00\n", b.as_bytes()].concat();
+        let told = outcome(&binary);
         assert!(told[1].starts_with("f:2: this is no JSON: "), "{told:?}");
         assert_eq!((told[0].as_str(), told[2].as_str()), ("a", "b"));
     }

@@ -1,18 +1,67 @@
 //! Reads JSON fields of the wrong type as absent, so that one odd field costs neither its event nor the list around it.
 //!
-//! Only text that is no JSON at all fails.
+//! Only text that is no JSON at all fails. What Go takes for JSON and serde does not is mended first.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::Value;
 
 use super::Time;
 
+/// Reads JSON as Go does: of a key that is given twice the last counts, and what is no Unicode is U+FFFD.
+pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(text).or_else(|error| {
+        // Nothing of the kind is common enough to look for it first.
+        let mended = whole_characters(&String::from_utf8_lossy(text));
+        let value: serde_json::Result<Value> = serde_json::from_str(&mended);
+        let once = value.map_err(|_| error)?.to_string();
+        serde_json::from_str(&once)
+    })
+}
+
+/// The text with U+FFFD for each half of a surrogate pair that is escaped without its other half.
+fn whole_characters(text: &str) -> String {
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        whole.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let length = match unit(rest) {
+            Some(0xd800..=0xdbff) => match unit(&rest[6..]) {
+                Some(0xdc00..=0xdfff) => 12,
+                _ => 0,
+            },
+            Some(0xdc00..=0xdfff) => 0,
+            // Whatever is behind it: a second backslash begins nothing.
+            _ => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        if length == 0 {
+            whole.push_str("\\ufffd");
+            rest = &rest[6..];
+        } else {
+            whole.push_str(&rest[..length]);
+            rest = &rest[length..];
+        }
+    }
+    whole.push_str(rest);
+    whole
+}
+
 /// What a field makes of the value it finds; anything it does not say stands for absence.
 trait Field<'de>: Default {
+    fn from_null() -> Self {
+        Self::default()
+    }
     fn from_str(_: &str) -> Self {
         Self::default()
     }
@@ -44,7 +93,7 @@ impl<'de, F: Field<'de>> Visitor<'de> for FieldVisitor<F> {
         f.write_str("any JSON value")
     }
     fn visit_unit<E>(self) -> Result<F, E> {
-        Ok(F::default())
+        Ok(F::from_null())
     }
     fn visit_bool<E>(self, value: bool) -> Result<F, E> {
         Ok(F::from_bool(value))
@@ -134,7 +183,7 @@ impl<'de, T: Deserialize<'de>> Field<'de> for Object<T> {
     }
 }
 
-/// A list of objects; elements that are none are left out.
+/// A list of objects; elements that are none are left out, but for null, which Go takes for an object without fields.
 struct List<T>(Vec<T>);
 
 impl<T> Default for List<T> {
@@ -143,7 +192,7 @@ impl<T> Default for List<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Field<'de> for List<T> {
+impl<'de, T: Deserialize<'de> + Default> Field<'de> for List<T> {
     fn from_seq<A: SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
         let mut elements = Vec::new();
         while let Some(element) = seq.next_element::<Element<T>>()? {
@@ -156,9 +205,24 @@ impl<'de, T: Deserialize<'de>> Field<'de> for List<T> {
 /// [`Object`] inside a list.
 struct Element<T>(Option<T>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Element<T> {
+impl<T> Default for Element<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Default> Field<'de> for Element<T> {
+    fn from_null() -> Self {
+        Self(Some(T::default()))
+    }
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|value| Self(Some(value)))
+    }
+}
+
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Element<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        object(deserializer).map(Self)
+        field(deserializer)
     }
 }
 
@@ -207,7 +271,7 @@ pub(super) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     field::<Object<T>, D>(deserializer).map(|object| object.0)
 }
 
-pub(super) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(super) fn objects<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
     field::<List<T>, D>(deserializer).map(|list| list.0)
@@ -229,4 +293,43 @@ pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<St
     }
 
     field::<Texts, D>(deserializer).map(|texts| texts.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Event;
+    use super::from_slice;
+
+    #[test]
+    fn null_in_a_list_of_objects_is_one_without_fields() {
+        let event: Event =
+            from_slice(br#"{"metadata":{"ownerReferences":[null,7,{"name":"a"}]}}"#).unwrap();
+        let owners = event.metadata.owner_references;
+        let names: Vec<&str> = owners.iter().map(|owner| owner.name.as_str()).collect();
+        assert_eq!(names, ["", "a"]);
+    }
+
+    #[test]
+    fn what_go_takes_for_json_is_read() {
+        for (text, message) in [
+            (&br#"{"message":"a","message":"b"}"#[..], "b"),
+            (
+                br#"{"message":"a\ud800b\udc00\\ud800"}"#,
+                "a\u{fffd}b\u{fffd}\\ud800",
+            ),
+            (br#"{"message":"\ud83d\ude00\ud83d"}"#, "\u{1f600}\u{fffd}"),
+            (b"{\"message\":\"a\xff\xfeb\"}", "a\u{fffd}\u{fffd}b"),
+        ] {
+            let event: Event = from_slice(text).unwrap();
+            assert_eq!(event.message, message);
+        }
+        for text in [
+            &b"{\"message\":\"\\ud8"[..],
+            b"{\"message\":\"\\",
+            b"{]",
+            b"\xff",
+        ] {
+            assert!(from_slice::<Event>(text).is_err());
+        }
+    }
 }

@@ -137,12 +137,30 @@ fn parse_plain(text: &[u8]) -> Option<DateTime> {
 }
 
 fn parse_any(text: &str) -> Option<DateTime> {
+    parse_usual(text).or_else(|| parse_usual(&as_usual(text)))
+}
+
+fn parse_usual(text: &str) -> Option<DateTime> {
     let pieces = Pieces::parse(text).ok()?;
     let offset = pieces.to_numeric_offset()?;
     let civil = pieces.date().to_datetime(pieces.time()?);
     civil
         .checked_sub(SignedDuration::from_secs(offset.seconds().into()))
         .ok()
+}
+
+/// What Go reads besides: more than nine digits of a fraction, and an hour of one digit.
+fn as_usual(text: &str) -> String {
+    let mut usual = text.to_owned();
+    if let Some(dot) = usual.find(['.', ',']) {
+        let digits = usual[dot + 1..].bytes().take_while(u8::is_ascii_digit);
+        let end = dot + 1 + digits.count();
+        usual.replace_range((dot + 10).min(end)..end, "");
+    }
+    if usual.as_bytes().get(10) == Some(&b'T') && usual.as_bytes().get(12) == Some(&b':') {
+        usual.insert(11, '0');
+    }
+    usual
 }
 
 #[cfg(test)]
@@ -166,6 +184,16 @@ mod tests {
                 "2024-05-01T10:00:00.1234567Z",
                 "2024-05-01T10:00:00Z",
                 "2024-05-01T10:00:00.123456Z",
+            ),
+            (
+                "2024-05-01T10:00:00.9999999999Z",
+                "2024-05-01T10:00:00Z",
+                "2024-05-01T10:00:00.999999Z",
+            ),
+            (
+                "2024-05-01T1:00:00Z",
+                "2024-05-01T01:00:00Z",
+                "2024-05-01T01:00:00.000000Z",
             ),
             (
                 "2024-05-01T12:00:00+02:00",

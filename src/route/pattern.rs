@@ -62,6 +62,8 @@ enum Matcher {
     StartsWith(String),
     Equals(String),
     Regex(Regex),
+    /// One with `\B`, which the engine finds inside of characters too.
+    BetweenCharacters(Regex),
 }
 
 /// Longer than anybody writes by hand.
@@ -77,10 +79,15 @@ impl Pattern {
         if source.len() > MAX_LENGTH {
             return Err(PatternError::TooLarge);
         }
-        match simple(source) {
-            Some(matcher) => Ok(Self(matcher)),
-            None => compile(source).map(|regex| Self(Matcher::Regex(regex))),
+        if let Some(matcher) = simple(source) {
+            return Ok(Self(matcher));
         }
+        let regex = compile(source)?;
+        Ok(Self(if source.contains("\\B") {
+            Matcher::BetweenCharacters(regex)
+        } else {
+            Matcher::Regex(regex)
+        }))
     }
 
     /// Whether it matches anywhere in `text`.
@@ -96,6 +103,16 @@ impl Pattern {
             Matcher::StartsWith(word) => text.starts_with(word.as_str()),
             Matcher::Equals(word) => text == word,
             Matcher::Regex(regex) => regex.is_match(text.as_bytes()),
+            Matcher::BetweenCharacters(regex) => {
+                let mut from = 0;
+                while let Some(found) = regex.find_at(text.as_bytes(), from) {
+                    if text.is_char_boundary(found.start()) {
+                        return true;
+                    }
+                    from = found.start() + 1;
+                }
+                false
+            }
         }
     }
 
@@ -109,7 +126,7 @@ impl Pattern {
 
     /// Whether deciding it takes an engine, rather than a look.
     pub fn is_costly(&self) -> bool {
-        matches!(self.0, Matcher::Regex(_))
+        matches!(self.0, Matcher::Regex(_) | Matcher::BetweenCharacters(_))
     }
 }
 

@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::frames::{Frame, Frames};
+use crate::event::from_slice;
 use crate::jitter;
 
 /// The objects behind one URL.
@@ -103,7 +104,7 @@ impl Collection {
         let body = timeout(ANSWER_TIMEOUT * 2, body)
             .await
             .map_err(|_| WatchError::Silent)??;
-        serde_json::from_slice(&body).map_err(|error| WatchError::MalformedList(error).into())
+        from_slice(&body).map_err(|error| WatchError::MalformedList(error).into())
     }
 
     pub(super) async fn open_watch(&self, query: &str) -> Result<OpenWatch, Failure> {

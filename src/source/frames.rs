@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::event::from_slice;
+
 /// The longest frame that is kept. etcd refuses objects above 1.5 MiB by default.
 const MAX_FRAME: usize = 4 << 20;
 
@@ -114,7 +116,7 @@ impl<B: hyper::body::Body<Data = Bytes, Error = kube::Error> + Unpin> Frames<B> 
 
 /// Reads one line.
 pub fn decode<K: DeserializeOwned>(line: &[u8]) -> Frame<K> {
-    serde_json::from_slice(line).unwrap_or_else(|error| Frame::Malformed {
+    from_slice(line).unwrap_or_else(|error| Frame::Malformed {
         cause: if error.is_data() {
             "unexpected"
         } else {

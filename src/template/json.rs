@@ -236,23 +236,29 @@ impl<'e> Writer<'_, 'e> {
     }
 
     fn float(&mut self, value: f64) -> Result<()> {
-        if !value.is_finite() {
-            return Err(Failure::new("JSON has no infinite numbers"));
-        }
-        let mut text = String::new();
-        let size = value.abs();
-        if size != 0.0 && !(1e-6..1e21).contains(&size) {
-            float::append(value, 'e', None, &mut text);
-            // One digit is enough for a small exponent.
-            if let Some(at) = text.find("e-0") {
-                text.remove(at + 2);
-            }
-        } else {
-            float::append(value, 'f', None, &mut text);
-        }
+        let text = number(value).ok_or_else(|| Failure::new("JSON has no infinite numbers"))?;
         self.to.extend_from_slice(text.as_bytes());
         Ok(())
     }
+}
+
+/// A number as Go's encoding/json writes it. `None` for what is none, or infinite.
+pub(super) fn number(value: f64) -> Option<String> {
+    if !value.is_finite() {
+        return None;
+    }
+    let mut text = String::new();
+    let size = value.abs();
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        float::append(value, 'e', None, &mut text);
+        // One digit is enough for a small exponent.
+        if let Some(at) = text.find("e-0") {
+            text.remove(at + 2);
+        }
+    } else {
+        float::append(value, 'f', None, &mut text);
+    }
+    Some(text)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -3,6 +3,7 @@
 use crate::event::{Event, go_json};
 use crate::yaml::{Problems, Value};
 
+use super::json::number;
 use super::{RenderError, Template, without_dots};
 
 /// A compiled layout.
@@ -10,8 +11,8 @@ use super::{RenderError, Template, without_dots};
 pub enum Layout {
     /// Rendered, and always a JSON string.
     Text(Box<Template>),
-    /// A number, a boolean or null, as it stands.
-    Literal(serde_json::Value),
+    /// A number, a boolean or null, in JSON.
+    Literal(String),
     /// In order.
     List(Vec<Layout>),
     /// By key, sorted.
@@ -24,11 +25,13 @@ impl Layout {
     /// Compiles what stands under `layout`; tells of every template in it that is wrong.
     pub fn compile(value: &Value) -> Result<Self, Problems> {
         Ok(match value {
-            Value::Null => Self::Literal(serde_json::Value::Null),
-            Value::Bool(value) => Self::Literal((*value).into()),
-            Value::Int(value) => Self::Literal((*value).into()),
-            Value::UInt(value) => Self::Literal((*value).into()),
-            Value::Float(value) => Self::Literal((*value).into()),
+            Value::Null => Self::Literal("null".to_owned()),
+            Value::Bool(value) => Self::Literal(value.to_string()),
+            Value::Int(value) => Self::Literal(value.to_string()),
+            Value::UInt(value) => Self::Literal(value.to_string()),
+            Value::Float(value) => {
+                Self::Literal(number(*value).unwrap_or_else(|| "null".to_owned()))
+            }
             Value::String(text) => Self::Text(Template::parse(text)?.into()),
             Value::List(values) => {
                 let mut problems = Problems::default();
@@ -75,7 +78,7 @@ impl Layout {
             Self::Text(template) => {
                 go_json::append_text(&template.render_bytes(event)?, true, to)?;
             }
-            Self::Literal(value) => go_json::append(value, to)?,
+            Self::Literal(json) => to.extend_from_slice(json.as_bytes()),
             Self::List(elements) => {
                 to.push(b'[');
                 for (at, element) in elements.iter().enumerate() {

@@ -25,6 +25,9 @@ pub(super) fn number(text: &str) -> std::result::Result<Number, &'static str> {
         return Err(WRONG);
     }
     let float: f64 = text.replace('_', "").parse().map_err(|_| WRONG)?;
+    if float.is_infinite() {
+        return Err(WRONG);
+    }
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,

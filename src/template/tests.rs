@@ -317,3 +317,19 @@ fn json(value: &yaml::Value) -> serde_json::Value {
             .into(),
     }
 }
+
+#[test]
+fn numbers_of_a_layout_are_written_as_go_writes_them() {
+    let layout = "[1.0, 1e3, 1e15, 1e20, 0.000001, 0.0000001, -2.5, 1e21, 12345678901, true, null]";
+    let value: crate::yaml::Parsed<std::collections::BTreeMap<String, crate::yaml::Value>> =
+        crate::yaml::parse(&format!("layout: {layout}"), &|_| None).unwrap();
+    let mut line = Vec::new();
+    let compiled = Layout::compile(&value.value["layout"]).unwrap();
+    compiled
+        .append(&Event::default(), false, &mut line)
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(line).unwrap(),
+        "[1,1000,1000000000000000,100000000000000000000,0.000001,1e-7,-2.5,1e+21,12345678901,true,null]"
+    );
+}

@@ -146,9 +146,11 @@ impl GoTime {
     pub(super) fn in_zone(&self, name: &str) -> Self {
         let zone = match name {
             "" | "UTC" | "Local" => Zone::Utc,
-            // The one inside of the program: no template reads files.
+            // The one inside of the program: no template reads files. Names have the case that files have.
             name => TimeZoneDatabase::bundled()
                 .get(name)
+                .ok()
+                .filter(|zone| zone.iana_name() == Some(name))
                 .map_or(Zone::Utc, Zone::Named),
         };
         Self { zone, ..*self }

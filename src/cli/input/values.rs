@@ -119,7 +119,10 @@ impl<R: BufRead> Values<R> {
     fn split(&mut self, text: &[u8], start: u64) {
         // What is cut off ends on its own line.
         let text = text.trim_ascii_end();
-        let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Box<RawValue>>();
+        // What is no UTF-8 is U+FFFD, as Go has it.
+        let text = String::from_utf8_lossy(text);
+        let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Box<RawValue>>();
+        let text = text.as_bytes();
         let (mut line, mut counted) = (start, 0);
         loop {
             let rest = text.get(values.byte_offset()..).unwrap_or_default();

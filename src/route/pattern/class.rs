@@ -167,9 +167,7 @@ impl Translator<'_> {
 }
 
 fn hex(digits: &str) -> Option<u32> {
-    let legal = !digits.is_empty()
-        && digits.len() <= 8
-        && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let legal = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     legal
         .then(|| u32::from_str_radix(digits, 16).ok())
         .flatten()
@@ -218,6 +216,9 @@ fn posix_class(name: &str) -> Option<ClassUnicode> {
 /// A general category, `Any`, or a script, by the names that Go's `unicode` package has for them.
 fn unicode_class(name: &str) -> Option<ClassUnicode> {
     const CATEGORIES: &str = " C Cc Cf Co L Ll Lm Lo Lt Lu M Mc Me Mn N Nd Nl No P Pc Pd Pe Pf Pi Po Ps S Sc Sk Sm So Z Zl Zp Zs ";
+    const FOUR_LETTERS: [&str; 9] = [
+        "Ahom", "Cham", "Kawi", "Lisu", "Miao", "Modi", "Newa", "Thai", "Toto",
+    ];
     let query = match name {
         "Any" => return Some(ranges(&[('\0', char::MAX)])),
         // Surrogates, of which a text has none.
@@ -231,8 +232,10 @@ fn unicode_class(name: &str) -> Option<ClassUnicode> {
                 chars.next().is_some_and(|c| c.is_ascii_alphabetic())
                     && chars.all(|c| c.is_ascii_lowercase())
             });
-            // Go knows scripts by their long names: `Latin`, not `Latn`.
-            if !words || name.len() < 2 || !name.starts_with(|c: char| c.is_ascii_uppercase()) {
+            // Go knows scripts by their long names: `Latin`, not `Latn`. Their codes have four letters, as these names do.
+            let is_code = name.len() == 4 && !FOUR_LETTERS.contains(&name);
+            let is_upper = name.starts_with(|c: char| c.is_ascii_uppercase());
+            if !words || is_code || name.len() < 2 || !is_upper {
                 return None;
             }
             format!("\\p{{Script={name}}}")
@@ -240,6 +243,11 @@ fn unicode_class(name: &str) -> Option<ClassUnicode> {
     };
     match regex_syntax::parse(&query).ok()?.into_kind() {
         HirKind::Class(Class::Unicode(class)) => Some(class),
+        // A class of one.
+        HirKind::Literal(literal) => {
+            let c = str::from_utf8(&literal.0).ok()?.chars().next()?;
+            Some(ranges(&[(c, c)]))
+        }
         _ => None,
     }
 }

@@ -50,6 +50,29 @@ fn patterns_mean_what_they_mean_in_go() {
 }
 
 #[test]
+fn a_place_inside_of_a_character_is_none() {
+    for (pattern, text, expected) in [
+        ("\\B", "aéb", false),
+        ("\\B\\B", "aéb", false),
+        ("(?i)\\B+", "aéb", false),
+        ("\\B", "ab", true),
+        ("\\B", "éé", true),
+        ("é\\B", "éé", true),
+        ("\\p{Zl}", "\u{2028}", true),
+        ("\\p{Zp}", "\u{2029}", true),
+        ("\\x{0000000041}", "A", true),
+    ] {
+        assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+    }
+    for code in ["Latn", "Grek", "Hani", "Zyyy"] {
+        assert!(Pattern::new(&format!("\\p{{{code}}}")).is_err(), "{code}");
+    }
+    for name in ["Latin", "Thai", "Newa", "Common"] {
+        assert!(Pattern::new(&format!("\\p{{{name}}}")).is_ok(), "{name}");
+    }
+}
+
+#[test]
 fn what_go_refuses_is_refused_with_a_reason() {
     for (pattern, reason) in [
         ("*test*", "nothing to repeat before `*`"),

@@ -167,10 +167,10 @@ fn first_brace(text: &str) -> Option<usize> {
     let mut from = 0;
     loop {
         let at = from + text[from..].find('{')?;
-        if !text[at..].starts_with("{{") {
-            return Some(at);
+        match action(&text[at..]) {
+            Some(length) => from = at + length,
+            None => return Some(at),
         }
-        from = at + text[at..].find("}}")? + 2;
     }
 }
 
@@ -179,14 +179,36 @@ fn last_brace(text: &str) -> Option<usize> {
     let mut to = text.len();
     loop {
         let at = text[..to].rfind('}')?;
-        let action = text[..at]
-            .rfind("{{")
-            .filter(|_| text[..=at].ends_with("}}"));
-        match action {
+        let starts = text[..at].rmatch_indices("{{").map(|(start, _)| start);
+        let mut actions = starts.filter(|&start| action(&text[start..]) == Some(at + 1 - start));
+        match actions.next() {
             Some(start) => to = start,
             None => return Some(at),
         }
     }
+}
+
+/// How long the action is that `text` begins with. What is made of parts of dates alone, `{{2006.01}}`, is none: the
+/// incumbent knows no actions here, and takes any brace for the beginning of a date.
+fn action(text: &str) -> Option<usize> {
+    const WORDS: [&str; 11] = [
+        "January", "Jan", "Monday", "Mon", "MST", "PM", "pm", "Z", "T", "_2", "__2",
+    ];
+    let inner = text.strip_prefix("{{")?;
+    let inner = &inner[..inner.find("}}")?];
+    let mut rest = inner;
+    while let Some(c) = rest.chars().next() {
+        let word = WORDS.iter().find(|word| rest.starts_with(*word));
+        let length = match word {
+            Some(word) => word.len(),
+            None if c.is_ascii_alphabetic() || "$\"`'(|".contains(c) => {
+                return Some(inner.len() + 4);
+            }
+            None => c.len_utf8(),
+        };
+        rest = &rest[length..];
+    }
+    None
 }
 
 /// The nearest name that servers take: they refuse upper case, some characters, some beginnings, and more than 255 bytes.
@@ -291,6 +313,27 @@ mod tests {
         assert_eq!(index.of(&event, false).unwrap(), "events-..-team-a");
         let dated = Target::dated(&located("{{ .Namespace }}-{2006.01}-{{ .Type }}")).unwrap();
         assert_eq!(dated.of(&event, false).unwrap(), "..-team-a-2024.05-");
+    }
+
+    #[test]
+    fn braces_around_dates_are_no_actions() {
+        let mut event = event("2024-05-01T10:20:30Z");
+        event.metadata.namespace = "shop".to_owned();
+        for (format, index) in [
+            ("e-{{2006}}", "e-{2024}"),
+            ("e-{{2006}}-{01}", "e-{2024}}-{05"),
+            ("e-{{2006.01.02}}", "e-{2024.05.01}"),
+            ("e-{{{2006}}}", "e-{{2024}}"),
+            ("e-{{}}", "e-{}"),
+            ("e-{{2006}", "e-{2024"),
+            ("e-{{Jan}}", "e-{may}"),
+            ("{{ .Namespace }}-{{2006}}", "shop-{2024}"),
+            ("{2006}-{{ .Namespace }}", "2024-shop"),
+        ] {
+            let target = Target::dated(&located(format)).unwrap();
+            assert_eq!(target.of(&event, false).unwrap(), index, "{format}");
+        }
+        assert!(Target::dated(&located("{{ .Namespace | nope }}-{2006}")).is_err());
     }
 
     #[test]

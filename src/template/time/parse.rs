@@ -18,6 +18,8 @@ struct Parts {
     afternoon: Option<bool>,
     offset: Option<i32>,
     zone: Option<String>,
+    /// A `Z` for the offset, or `UTC` for the name, outranks whatever else says where it is.
+    is_utc: bool,
 }
 
 /// Reads a time that is written in `layout`. `None` if it is not.
@@ -156,6 +158,7 @@ impl Parts {
             }
         };
         let name = &text[..length];
+        self.is_utc |= name == "UTC";
         self.zone = Some(name.to_owned());
         Some(&text[length..])
     }
@@ -164,8 +167,7 @@ impl Parts {
         if style.zulu
             && let Some(rest) = text.strip_prefix('Z')
         {
-            self.offset = Some(0);
-            self.zone = Some("UTC".to_owned());
+            self.is_utc = true;
             return Some(rest);
         }
         let sign = match text.chars().next()? {
@@ -221,6 +223,9 @@ impl Parts {
             first + day - 1
         };
         let mut time = GoTime::unix(days * 86_400 + of_day, self.nanos);
+        if self.is_utc {
+            return Some(time);
+        }
         let name = self.zone.clone().unwrap_or_default();
         match self.offset {
             // In the local zone, which is UTC, it needs no name of its own.
@@ -229,13 +234,13 @@ impl Parts {
                 time.seconds -= i64::from(offset);
                 time.zone = Zone::Fixed(offset, name);
             }
-            // A name says nothing of where it is, but for one that says so itself.
+            // A name says nothing of where it is, but for one that says so itself; which changes what is shown, and not the
+            // time of day.
             None => {
                 let offset = name
                     .strip_prefix("GMT")
                     .and_then(|hours| hours.parse::<i32>().ok())
                     .map_or(0, |hours| hours * 3600);
-                time.seconds -= i64::from(offset);
                 time.zone = Zone::Fixed(offset, name);
             }
         }
