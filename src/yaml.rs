@@ -130,6 +130,7 @@ pub fn read<T: DeserializeOwned>(
     match node::compose(text, &context) {
         Err(problem) => errors.push(problem),
         Ok(mut root) => {
+            errors.append(&mut context.take_unknown_values());
             let told = context.told();
             loop {
                 context.forget(told);

@@ -607,6 +607,32 @@ fn a_key_misplaced_in_a_receiver_is_told_where_it_belongs() {
 }
 
 #[test]
+fn an_alias_that_is_none_hides_nothing_else() {
+    let (errors, warnings) = findings(
+        "route: {drop: [{namespace: *test*, Kind: Pod}, {reason: *foo}], match: [{receiver: owt}]}\nreceivers: [{name: out, stdout: {}, timeout: 0s}]\n",
+    );
+    let places: Vec<&str> = errors
+        .iter()
+        .map(|it| it.split(": ").nth(1).unwrap())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "route.drop[0].namespace",
+            "route.drop[1].reason",
+            "route.match[0].receiver",
+            "receivers[0].timeout"
+        ]
+    );
+    assert!(
+        warnings
+            .iter()
+            .any(|it| it.contains("did you mean `kind`?")),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn what_stands_outside_of_the_mapping_is_told() {
     for text in [
         "  route: {match: [{receiver: out}]}\n  receivers: [{name: out, stdout: {}}]\nclusterName: x\n",

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// is unless defined, `$$` is one `$`. Nothing inside `{{ … }}` is touched: templates have variables of their own.
 ///
 /// # Errors
-/// Says which variable is missing.
+/// Says which variable is missing, and of what a shell would do more with, such as `${NAME:?}`, how to have it here.
 pub fn expand<'a>(
     text: &'a str,
     env: &dyn Fn(&str) -> Option<String>,
@@ -98,6 +98,13 @@ fn variable<'a>(
                 );
                 return Ok(after);
             }
+            if after.starts_with([':', '=', '?', '+', '-', '#', '%', '/', '^', ',', '@', '['])
+                && let Some((inside, _)) = braced.split_once('}')
+            {
+                return Err(format!(
+                    "`${{{inside}}}` is not known here: there are `${{{name}}}` and, with a default, `${{{name}:-…}}`; a dollar as it stands is `$$`"
+                ));
+            }
         }
     } else {
         let name = &rest[..name_length(rest)];
@@ -158,6 +165,13 @@ mod tests {
             ),
         ] {
             assert_eq!(expand(text, &env).unwrap(), expanded, "{text}");
+        }
+        for shell in ["${FOO-x}", "a${FOO:?x}", "${NONE:=x} y", "${FOO[0]}"] {
+            let error = expand(shell, &env).unwrap_err();
+            assert!(
+                error.contains("}` is not known here: there are `${"),
+                "{error}"
+            );
         }
         let error = expand("${NONE}", &env).unwrap_err();
         assert_eq!(

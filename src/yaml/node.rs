@@ -249,9 +249,17 @@ impl<'t> Composer<'t, '_> {
                 return Ok(node);
             }
             Event::UnresolvedAlias(name) => {
-                return Err(problem(format!(
-                    "`*{name}` is an alias of YAML that is not defined; quote it (\"*{name}\") if a pattern is meant"
-                )));
+                self.context.unknown_value(Problem {
+                    path: show(&self.path),
+                    ..problem(format!(
+                        "`*{name}` is an alias of YAML that is not defined; quote it (\"*{name}\") if a pattern is meant"
+                    ))
+                });
+                let nothing = Kind::Scalar {
+                    text: String::new(),
+                    plain: true,
+                };
+                (nothing, 0, 1)
             }
             _ => return Err(problem("this cannot stand here".to_owned())),
         };

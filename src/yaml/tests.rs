@@ -226,7 +226,7 @@ fn anchors_aliases_and_merge_keys_work() {
 fn an_alias_that_is_none_is_an_error() {
     assert_eq!(
         error("rules:\n- namespace: *test*"),
-        "2:14: `*test*` is an alias of YAML that is not defined; quote it (\"*test*\") if a pattern is meant"
+        "2:14: rules[0].namespace: `*test*` is an alias of YAML that is not defined; quote it (\"*test*\") if a pattern is meant"
     );
     assert!(error("rule: &a {kind: *a}").contains("alias of itself"));
 }

@@ -175,6 +175,25 @@ fn the_workshops_command_works_word_for_word() {
 }
 
 #[test]
+fn what_bitnamis_chart_has_by_default_is_understood() {
+    let release = Release::of(&values("bitnami-values.yaml"), &[]);
+    assert_eq!(
+        release.container()["image"],
+        "kubernetes-event-exporter:0.1.0"
+    );
+    assert_eq!(release.container()["securityContext"]["runAsUser"], 1001);
+    assert_eq!(release.container()["readinessProbe"]["failureThreshold"], 1);
+    assert!(
+        !release
+            .rules()
+            .iter()
+            .any(|rule| rule.to_string().contains('*'))
+    );
+    // A document each, where the incumbent prints `{}`.
+    assert_eq!(check(&release, &[]), "");
+}
+
+#[test]
 fn every_credential_goes_into_the_secret() {
     let release = Release::of(&values(EVERYTHING), &[]);
     let credentials = release.credentials();
@@ -284,6 +303,20 @@ fn rights_are_the_least() {
             assert!(!rule.contains('*') && !rule.contains("secrets"), "{rule}");
         }
     }
+    // Events are watched; of anything else, one object is read at a time.
+    let release = Release::of("", &[]);
+    let (events, others) = release
+        .rules()
+        .split_first()
+        .map(|(a, b)| (*a, b.to_vec()))
+        .unwrap();
+    assert_eq!(
+        *events,
+        json!({"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]})
+    );
+    let groups: Vec<&Value> = others.iter().map(|rule| &rule["apiGroups"][0]).collect();
+    assert_eq!(groups, ["", "apps", "batch", "autoscaling"]);
+    assert!(others.iter().all(|rule| rule["verbs"] == json!(["get"])));
     let lookups = |values: &str| Release::of(values, &[]).rules().len() > 1;
     assert!(lookups(""));
     assert!(!lookups(

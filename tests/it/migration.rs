@@ -193,27 +193,6 @@ fn the_old_ways_that_can_be_had_are_had() {
 }
 
 #[test]
-fn the_rights_for_the_chart_are_those_of_the_readme() {
-    let rules = |document: &str| -> Vec<String> {
-        let lines = document.lines().map(str::trim);
-        lines
-            .filter(|line| {
-                ["- apiGroups:", "resources:", "verbs:"]
-                    .iter()
-                    .any(|key| line.starts_with(key))
-            })
-            .map(str::to_owned)
-            .collect()
-    };
-    let readme = rules(include_str!("../../README.md"));
-    assert_eq!(readme.len(), 15, "{readme:?}");
-    assert_eq!(rules(include_str!("../../MIGRATION.md")), readme);
-    for line in readme {
-        assert!(!line.contains('*') && !line.contains("secrets"), "{line}");
-    }
-}
-
-#[test]
 fn the_documented_times_are_right_for_both_ways_of_counting() {
     let document = include_str!("../../docs/templates.md");
     let config = document

@@ -141,7 +141,9 @@ fn scalars() -> Vec<Row> {
             "unquoted `namespace: *test*` (an undefined YAML alias)",
             vec![(
                 route("{match: [{receiver: out}], drop: [{namespace: *test*}]}"),
-                Fails("1:54: `*test*` is an alias of YAML that is not defined; quote it"),
+                Fails(
+                    "1:54: route.drop[0].namespace: `*test*` is an alias of YAML that is not defined; quote it",
+                ),
             )],
         ),
     ]

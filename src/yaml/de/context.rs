@@ -14,6 +14,8 @@ pub(in crate::yaml) struct Context<'a> {
     warnings: RefCell<Vec<Problem>>,
     /// Keys that can't be ignored.
     refused: RefCell<Vec<Problem>>,
+    /// Values that stand for nothing that is known.
+    unknown: RefCell<Vec<Problem>>,
 }
 
 // === impl Context ===
@@ -25,7 +27,18 @@ impl<'a> Context<'a> {
             sections,
             warnings: RefCell::default(),
             refused: RefCell::default(),
+            unknown: RefCell::default(),
         }
+    }
+
+    /// Tells of a value that can't be known; what stands in its place is nothing.
+    pub(in crate::yaml) fn unknown_value(&self, problem: Problem) {
+        self.unknown.borrow_mut().push(problem);
+    }
+
+    /// Takes what was told of values that can't be known.
+    pub(in crate::yaml) fn take_unknown_values(&self) -> Vec<Problem> {
+        self.unknown.take()
     }
 
     pub(in crate::yaml) fn warn(&self, problem: Problem) {

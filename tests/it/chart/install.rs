@@ -125,4 +125,25 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
             .is_empty()
     })
     .await;
+
+    // And without Helm.
+    let kubectl = |args: &[&str]| {
+        let output = Command::new(&cluster.kubectl)
+            .args(args)
+            .env("KUBECONFIG", &cluster.kubeconfig)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {told}");
+        told
+    };
+    kubectl(&["apply", "-f", "deploy/"]);
+    let of_it = ["-n", "monitoring", "deployment/event-exporter"];
+    kubectl(&[&["rollout", "status", "--timeout=60s"], &of_it[..]].concat());
+    eventually(
+        "the pod prints an event that was there before",
+        async || kubectl(&[&["logs"], &of_it[..]].concat()).contains("out of a real pod"),
+    )
+    .await;
 }

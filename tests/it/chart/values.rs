@@ -1,11 +1,14 @@
-//! What is made from the comments and defaults of the chart's values: its schema, and its README's table.
-//! `RECORD=1 cargo test --test it chart::values` writes both anew.
+//! What is made from the chart: its schema and its README's table, of the comments and defaults of its values, and the
+//! manifests of `deploy/`. `RECORD=1 cargo test --test it chart::values` writes all of it anew.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
-use super::chart;
+use super::{Release, chart, check};
+use crate::support::{helm, text};
 
 /// One value of `values.yaml`.
 struct Documented {
@@ -137,14 +140,14 @@ fn table(values: &Value, documented: &[Documented]) -> String {
 }
 
 /// Compares a file with what it should be, or writes it.
-fn is_current(file: &str, expected: &str) {
-    let path = chart().join(file);
+fn is_current(path: &Path, expected: &str) {
+    let file = path.display();
     if std::env::var_os("RECORD").is_some() {
-        fs::write(&path, expected).unwrap();
+        fs::write(path, expected).unwrap();
     }
     assert!(
-        fs::read_to_string(&path).unwrap_or_default() == expected,
-        "{file} is not what values.yaml says: RECORD=1 cargo test --test it chart::values writes it anew"
+        fs::read_to_string(path).unwrap_or_default() == expected,
+        "{file} is not what the chart makes of it: RECORD=1 cargo test --test it chart::values writes it anew"
     );
 }
 
@@ -153,15 +156,73 @@ fn schema_and_readme_are_those_of_the_values() {
     let text = fs::read_to_string(chart().join("values.yaml")).unwrap();
     let values: Value = serde_saphyr::from_str(&text).unwrap();
     let documented = documented(&text);
-    is_current("values.schema.json", &whole_schema(&values, &documented));
+    is_current(
+        &chart().join("values.schema.json"),
+        &whole_schema(&values, &documented),
+    );
     let readme = fs::read_to_string(chart().join("README.md")).unwrap();
     let (before, rest) = readme.split_once("<!-- values -->\n").unwrap();
     let (_, after) = rest.split_once("<!-- /values -->\n").unwrap();
     let table = table(&values, &documented);
     is_current(
-        "README.md",
+        &chart().join("README.md"),
         &format!("{before}<!-- values -->\n{table}\n<!-- /values -->\n{after}"),
     );
+}
+
+#[test]
+fn the_plain_manifests_are_those_of_the_chart() {
+    let output = Command::new(helm())
+        .args(["template", "event-exporter", "--namespace", "monitoring"])
+        .arg(chart())
+        .arg("--values")
+        .arg(chart().join("ci/plain-values.yaml"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    // Nobody who applies them has Helm.
+    let of_helm = [
+        "app.kubernetes.io/managed-by:",
+        "helm.sh/chart:",
+        "# Source: ",
+    ];
+    let manifests = text(&output.stdout);
+    let lines = manifests.lines().filter(|line| {
+        !of_helm
+            .iter()
+            .any(|word| line.trim_start().starts_with(word))
+    });
+    let rendered: String = lines.flat_map(|line| [line, "\n"]).collect();
+    let head = "# Rendered from charts/kubernetes-event-exporter with ci/plain-values.yaml; change those.\n";
+    let path = chart().join("../../deploy/kubernetes-event-exporter.yaml");
+    is_current(&path, &format!("{head}{rendered}"));
+}
+
+#[test]
+fn values_in_the_documentation_can_be_installed() {
+    let mut tried = 0;
+    for file in ["README.md", "../../docs/install.md"] {
+        let document = fs::read_to_string(chart().join(file)).unwrap();
+        for block in document.split("```yaml\n").skip(1) {
+            let example: Value =
+                serde_saphyr::from_str(block.split("```").next().unwrap()).unwrap();
+            let values = match example["kind"].as_str() {
+                Some("Application") => &example["spec"]["source"]["helm"]["valuesObject"],
+                Some("HelmRelease") => &example["spec"]["values"],
+                _ => &example,
+            };
+            assert!(values["config"].is_object(), "{example}");
+            // JSON is YAML.
+            let release = Release::of(&values.to_string(), &[]);
+            let credentials = [
+                ("RECEIVER_0_OPENSEARCH_USERNAME", "u"),
+                ("RECEIVER_0_OPENSEARCH_PASSWORD", "p"),
+            ];
+            assert_eq!(check(&release, &credentials), "");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 3);
 }
 
 #[test]

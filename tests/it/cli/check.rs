@@ -61,7 +61,7 @@ fn mistakes_get_one_line_with_file_path_line_and_column() {
         (
             "route: {match: [{namespace: *test*}]}",
             2,
-            "error: config.yaml:1:29: `*test*` is an alias of YAML that is not defined",
+            "error: config.yaml:1:29: route.match[0].namespace: `*test*` is an alias of YAML that is not defined",
         ),
         (
             "route: {}\nreceivers: [{name: a, stdout: {layout: {m: {{ .Message }}}}}]",
