@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that this machine has what the parts named need, all of it at once. As root on Debian or Ubuntu what is missing is
 # installed; otherwise one line says what is missing and how to get it.
-# usage: require.sh kubernetes|go|node|opensearch|python|rust ...
+# usage: require.sh kubernetes|go|node|opensearch|prometheus|python|rust ...
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -41,6 +41,7 @@ check() {
         need mvn maven
         [ -n "$(jdk 17)" ] || packages+=(openjdk-17-jdk-headless)
         ;;
+      prometheus) need promtool prometheus ;;
       python) need python3 python3 ;; # as the demo does
       rust)
         need cc gcc

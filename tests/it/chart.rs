@@ -497,6 +497,7 @@ async fn monitors(cluster: &Cluster) {
     for (kind, plural) in [
         ("ServiceMonitor", "servicemonitors"),
         ("PodMonitor", "podmonitors"),
+        ("PrometheusRule", "prometheusrules"),
     ] {
         let definition: CustomResourceDefinition = serde_json::from_value(json!({
             "metadata": {"name": format!("{plural}.monitoring.coreos.com")},

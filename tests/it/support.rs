@@ -44,6 +44,12 @@ pub fn helm() -> &'static Path {
     HELM.get_or_init(|| script("helm/build.sh", &[], &[])["HELM"].clone().into())
 }
 
+/// Prometheus' tool; installed where that is possible.
+pub fn promtool() -> &'static str {
+    script("require.sh", &["prometheus"], &[]);
+    "promtool"
+}
+
 /// A Kubernetes API server with etcd.
 pub struct Cluster {
     name: String,

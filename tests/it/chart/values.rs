@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 
 use super::{Release, chart, check};
-use crate::support::{helm, text};
+use crate::support::{helm, promtool, text};
 
 /// One value of `values.yaml`.
 struct Documented {
@@ -196,6 +196,64 @@ fn the_plain_manifests_are_those_of_the_chart() {
     let head = "# Rendered from charts/kubernetes-event-exporter with ci/plain-values.yaml; change those.\n";
     let path = chart().join("../../deploy/kubernetes-event-exporter.yaml");
     is_current(&path, &format!("{head}{rendered}"));
+}
+
+#[test]
+fn alerts_fire_when_they_should_and_each_is_in_the_runbook() {
+    let rules = fs::read_to_string(chart().join("files/rules.yaml")).unwrap();
+    let deployed = chart().join("../../deploy/prometheus");
+    is_current(&deployed.join("rules.yaml"), &rules);
+    let promtool = promtool();
+    for args in [
+        ["check", "rules", "rules.yaml"],
+        ["test", "rules", "rules_test.yaml"],
+    ] {
+        let output = Command::new(promtool)
+            .args(args)
+            .current_dir(&deployed)
+            .output()
+            .unwrap();
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.success(), "{told}");
+    }
+    let parsed: Value = serde_saphyr::from_str(&rules).unwrap();
+    let runbook = fs::read_to_string(chart().join("../../docs/runbook.md")).unwrap();
+    let metrics = fs::read_to_string(chart().join("../../docs/metrics.md")).unwrap();
+    let alerts = parsed["groups"][0]["rules"].as_array().unwrap();
+    let titles = runbook.lines().filter_map(|line| line.strip_prefix("## "));
+    let names = alerts.iter().map(|rule| rule["alert"].as_str().unwrap());
+    assert!(
+        titles.eq(names.clone()),
+        "the runbook has each alert, in their order"
+    );
+    for (alert, name) in alerts.iter().zip(names) {
+        let anchor = format!("docs/runbook.md#{}", name.to_lowercase());
+        assert_eq!(alert["annotations"]["runbook_url"], anchor);
+        let expr = alert["expr"].as_str().unwrap();
+        let words = expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for metric in words.filter(|word| word.starts_with("event_exporter_")) {
+            let metric = metric.trim_end_matches("_bucket");
+            assert!(metrics.contains(&format!("`{metric}`")), "{metric}");
+        }
+    }
+    // In the chart, with the names that this exporter's metrics have.
+    let release = Release::of(
+        "metrics: {prometheusRule: {enabled: true, defaultRules: {additionalRuleLabels: {team: a}, runbookURL: \"https://x\"}}}\nconfig: {metricsNamePrefix: own_, receivers: [{name: a, stdout: {}}], route: {match: [{receiver: a}]}}",
+        &[],
+    );
+    let rule = &release.one("PrometheusRule")["spec"]["groups"][0]["rules"][0];
+    assert_eq!(rule["expr"], "absent(own_build_info)");
+    assert_eq!(rule["labels"], json!({"severity": "critical", "team": "a"}));
+    assert_eq!(
+        rule["annotations"]["runbook_url"],
+        "https://x#eventexporterdown"
+    );
+    assert!(
+        release
+            .one("PrometheusRule")
+            .to_string()
+            .contains("{{ $labels.receiver }}")
+    );
 }
 
 #[test]
