@@ -2,8 +2,8 @@
 //! Receiver groups them into a **Batch** and hands it to its **Sink** until the Sink has taken or refused every event.
 //!
 //! [`App::build`] joins the parts and starts nothing. [`App::run`] starts everything, and is the order of shutdown too:
-//! only the sources know of it. They stop, their queue closes, the router ends, the receivers' queues close, the
-//! receivers deliver what they hold and end.
+//! the sources stop, their queue closes, the router ends, the receivers' queues close, the receivers, which no longer wait
+//! long between attempts, deliver what they hold and end.
 
 use std::sync::Arc;
 use std::time::Duration;

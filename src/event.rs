@@ -11,7 +11,7 @@ use std::fmt;
 use serde::Deserialize;
 
 pub use self::document::{ApiEvent, Compat, Document, DocumentOptions};
-pub use self::lenient::from_slice;
+pub use self::lenient::{from_slice, without_lone_surrogates};
 pub use self::time::Time;
 pub use self::visible::visible;
 

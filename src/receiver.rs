@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -221,10 +221,11 @@ impl Receiver {
             );
         }
         let wait = backoff.next(cause.retry_after, cause.kind == SendErrorKind::Denied);
+        let until = Instant::now() + wait;
         tokio::select! {
-            () = sleep(wait) => {}
+            () = sleep_until(until) => {}
             // There is not much time left to find the sink back.
-            () = self.ending.cancelled() => sleep(wait.min(LAST_WAIT)).await,
+            () = self.ending.cancelled() => sleep_until(until.min(Instant::now() + LAST_WAIT)).await,
         }
     }
 

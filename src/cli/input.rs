@@ -21,8 +21,8 @@ pub struct EventReader {
     values: Values<Box<dyn BufRead + Send>>,
     /// Where the last value began.
     line: u64,
-    /// What is left of a List.
-    items: std::vec::IntoIter<Box<RawValue>>,
+    /// What is left of Lists, the innermost last.
+    items: Vec<std::vec::IntoIter<Box<RawValue>>>,
     /// Dead letters of other receivers are left out.
     receiver: Option<String>,
 }
@@ -86,15 +86,18 @@ impl EventReader {
             name,
             values: Values::new(input),
             line: 0,
-            items: Vec::new().into_iter(),
+            items: Vec::new(),
             receiver: None,
         }
     }
 
     /// What is left of a List, then what the input holds.
     fn next_value(&mut self) -> Option<anyhow::Result<Box<RawValue>>> {
-        if let Some(item) = self.items.next() {
-            return Some(Ok(item));
+        while let Some(list) = self.items.last_mut() {
+            if let Some(item) = list.next() {
+                return Some(Ok(item));
+            }
+            self.items.pop();
         }
         let (line, found) = self.values.next()?;
         self.line = line;
@@ -102,7 +105,7 @@ impl EventReader {
     }
 
     /// Reads one value; `None` for one that holds no event, such as a bookmark.
-    fn unfold(&mut self, value: &RawValue) -> serde_json::Result<Option<Event>> {
+    fn unfold(&mut self, value: &RawValue, in_frame: bool) -> serde_json::Result<Option<Event>> {
         if !value.get().starts_with('{') {
             return Err(serde::de::Error::custom(NO_EVENT));
         }
@@ -118,12 +121,7 @@ impl EventReader {
         }
         if let Some(items) = shape.items {
             // A List may hold Lists.
-            let rest = std::mem::take(&mut self.items);
-            self.items = items
-                .into_iter()
-                .chain(rest)
-                .collect::<Vec<_>>()
-                .into_iter();
+            self.items.push(items.into_iter());
             return Ok(None);
         }
         if let Some(object) = shape.object {
@@ -133,7 +131,8 @@ impl EventReader {
                 .transpose()?;
             // A deletion is the end of an event, not an occurrence.
             return match kind.as_deref() {
-                Some("ADDED" | "MODIFIED") => self.unfold(&object),
+                // Once: what is in a frame is no frame.
+                Some("ADDED" | "MODIFIED") if !in_frame => self.unfold(&object, true),
                 Some("DELETED" | "BOOKMARK" | "ERROR") => Ok(None),
                 _ => Err(serde::de::Error::custom("a watch frame of unknown type")),
             };
@@ -190,7 +189,7 @@ impl Iterator for EventReader {
                 Ok(value) => value,
                 Err(error) => return Some(Err(error)),
             };
-            match self.unfold(&value) {
+            match self.unfold(&value, false) {
                 Ok(Some(event)) => return Some(Ok(event)),
                 Ok(None) => {}
                 Err(error) => {
@@ -335,6 +334,31 @@ mod tests {
         let other = recorded("list-events-k8s-io.json");
         assert!(!core.is_empty());
         assert_eq!(other, core);
+    }
+
+    #[test]
+    fn what_is_nested_without_end_costs_nothing() {
+        let frames = "{\"type\":\"ADDED\",\"object\":".repeat(5000);
+        assert_eq!(outcome(frames.as_bytes()).len(), 1);
+        let frames = format!("{frames}{{}}{}", "}".repeat(5000));
+        assert_eq!(outcome(frames.as_bytes()).len(), 1);
+        let lists = format!(
+            "{{\"items\":[{}]}}",
+            vec!["{\"items\":[]}"; 60_000].join(",")
+        );
+        assert_eq!(outcome(lists.as_bytes()), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_bad_line_in_a_list_costs_no_other_line() {
+        let text = "{\"items\": [\n{\"metadata\":{\"name\":\"a\"}},\n{\"metadata\":{\"name\": nope}},\n{\"metadata\":{\"name\":\"b\"}}\n]}\n{\"items\":[\n{\"metadata\":{\"name\":\"c\"}}]}\n";
+        let told = outcome(text.as_bytes());
+        let events: Vec<&String> = told.iter().filter(|it| it.len() == 1).collect();
+        assert_eq!(events, ["a", "b", "c"], "{told:?}");
+        assert!(
+            told.iter().any(|it| it.starts_with("f:3: this is no JSON")),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -144,12 +144,7 @@ impl ReceiverFile {
             .map(|time| check.ok(duration(time.as_ref(), SHORTEST)).flatten());
         let (location, on_full, compat) = (self.name.clone(), self.on_full, self.compat);
         let dead_letter = self.dead_letter.clone();
-        let Some(sink) = check.ok(self.sink())? else {
-            if is_whole {
-                check.errors.push(no_sink(&location));
-            }
-            return None;
-        };
+        let sink = check.ok(self.sink(is_whole))??;
         if is_whole {
             sink.lint(&mut check.warnings);
         }
@@ -176,8 +171,8 @@ impl ReceiverFile {
         })
     }
 
-    /// Its one sink, if it has any.
-    fn sink(self) -> Result<Option<SinkConfig>, Problem> {
+    /// Its one sink. If it is not `is_whole`, that may be what could not be read.
+    fn sink(self, is_whole: bool) -> Result<Option<SinkConfig>, Problem> {
         for (kind, given, instead) in self.unsupported() {
             if let Some(given) = given {
                 return Err(given.problem(format!(
@@ -197,18 +192,19 @@ impl ReceiverFile {
         let opsgenie = |config: OpsgenieConfig| SinkConfig::Opsgenie(config.into());
         one_sink(
             &self.name,
+            is_whole,
             [
-                self.opensearch.map(opensearch),
-                self.elasticsearch.map(elasticsearch),
-                self.stdout.map(SinkConfig::Stdout),
-                self.file.map(SinkConfig::File),
-                self.pipe.map(SinkConfig::Pipe),
-                self.syslog.map(SinkConfig::Syslog),
-                self.webhook.map(webhook),
-                self.loki.map(loki),
-                self.slack.map(slack),
-                self.teams.map(teams),
-                self.opsgenie.map(opsgenie),
+                ("opensearch", self.opensearch.map(opensearch)),
+                ("elasticsearch", self.elasticsearch.map(elasticsearch)),
+                ("stdout", self.stdout.map(SinkConfig::Stdout)),
+                ("file", self.file.map(SinkConfig::File)),
+                ("pipe", self.pipe.map(SinkConfig::Pipe)),
+                ("syslog", self.syslog.map(SinkConfig::Syslog)),
+                ("webhook", self.webhook.map(webhook)),
+                ("loki", self.loki.map(loki)),
+                ("slack", self.slack.map(slack)),
+                ("teams", self.teams.map(teams)),
+                ("opsgenie", self.opsgenie.map(opsgenie)),
             ],
         )
     }
@@ -266,41 +262,26 @@ impl ReceiverFile {
     }
 }
 
-const SINKS: [&str; 11] = [
-    "opensearch",
-    "elasticsearch",
-    "stdout",
-    "file",
-    "pipe",
-    "syslog",
-    "webhook",
-    "loki",
-    "slack",
-    "teams",
-    "opsgenie",
-];
-
-/// A receiver without a sink.
-fn no_sink(receiver: &Located<String>) -> Problem {
-    receiver.problem(format!(
-        "the receiver `{}` has no type: give one of {}",
-        receiver.value,
-        SINKS.join(", ")
-    ))
-}
-
-fn one_sink(
+fn one_sink<const N: usize>(
     receiver: &Located<String>,
-    sinks: [Option<SinkConfig>; SINKS.len()],
+    is_whole: bool,
+    sinks: [(&'static str, Option<SinkConfig>); N],
 ) -> Result<Option<SinkConfig>, Problem> {
-    let mut given = SINKS.into_iter().zip(sinks);
-    let mut next = || given.find_map(|(kind, sink)| sink.map(|sink| (kind, sink)));
-    match (next(), next()) {
+    let known = sinks.each_ref().map(|(kind, _)| *kind).join(", ");
+    let mut given = sinks
+        .into_iter()
+        .filter_map(|(kind, sink)| sink.map(|sink| (kind, sink)));
+    match (given.next(), given.next()) {
+        (Some((_, sink)), None) => Ok(Some(sink)),
+        (None, _) if is_whole => Err(receiver.problem(format!(
+            "the receiver `{}` has no type: give one of {known}",
+            receiver.value
+        ))),
+        (None, _) => Ok(None),
         (Some((first, _)), Some((second, _))) => Err(receiver.problem(format!(
             "the receiver `{}` has two types, `{first}` and `{second}`: make it two receivers",
             receiver.value
         ))),
-        (only, _) => Ok(only.map(|(_, sink)| sink)),
     }
 }
 

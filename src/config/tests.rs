@@ -464,11 +464,11 @@ fn what_has_no_effect_or_one_that_nobody_wants_is_told() {
         ),
         (
             receiver("opensearch: {indexFormat: \"events-{YYYY.MM.DD}\"}"),
-            "receivers[0].opensearch.indexFormat: no date is in it, so there is one index, `events-yyyy.mm.dd`: the layout is Go's",
+            "receivers[0].opensearch.indexFormat: no date is in `events-yyyy.mm.dd`, whatever the event's: the layout is Go's",
         ),
         (
             receiver("opensearch: {indexFormat: \"events-%Y.%m\"}"),
-            "no date is in it, so there is one index, `events-%y.%m`",
+            "no date is in `events-%y.%m`",
         ),
         (
             findings(
@@ -642,11 +642,18 @@ fn what_stands_outside_of_the_mapping_is_told() {
     ] {
         let (errors, _) = findings(text);
         assert_eq!(errors.len(), 1, "{text}: {errors:?}");
-        assert!(
-            errors[0].contains("is not part of the mapping that the file begins with"),
-            "{text}: {errors:?}"
-        );
+        let told = if text.starts_with('{') {
+            "2:1: this stands behind the closing brace"
+        } else {
+            "is not part of the mapping that the file begins with"
+        };
+        assert!(errors[0].contains(told), "{text}: {errors:?}");
     }
+    let (errors, _) = findings("[a]\nfoo: 1\n");
+    assert!(
+        errors[0].contains("the file must be a mapping"),
+        "{errors:?}"
+    );
     // As does what Helm and Kustomize write.
     for text in [
         "---\nROUTE",

@@ -14,44 +14,42 @@ use serde_json::Value;
 
 use super::Time;
 
-/// Reads JSON as Go does: of a key that is given twice the last counts, and what is no Unicode is U+FFFD.
+/// Reads JSON that Go takes and serde does not, too: of a key that is given twice the last counts, and what is no Unicode
+/// is U+FFFD.
 pub fn from_slice<T: DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(text).or_else(|error| {
         // Nothing of the kind is common enough to look for it first.
-        let mended = whole_characters(&String::from_utf8_lossy(text));
+        let mended = without_lone_surrogates(&String::from_utf8_lossy(text));
         let value: serde_json::Result<Value> = serde_json::from_str(&mended);
         let once = value.map_err(|_| error)?.to_string();
         serde_json::from_str(&once)
     })
 }
 
-/// The text with U+FFFD for each half of a surrogate pair that is escaped without its other half.
-fn whole_characters(text: &str) -> String {
-    let unit = |text: &str| {
-        let digits = text.strip_prefix("\\u")?.get(..4)?;
-        u16::from_str_radix(digits, 16).ok()
+/// Go reads U+FFFD for an escaped half of a character whose other half is missing; others refuse it.
+pub fn without_lone_surrogates(text: &str) -> String {
+    let half = |text: &str| {
+        let digits = text.strip_prefix("\\u").and_then(|text| text.get(..4))?;
+        u32::from_str_radix(digits, 16).ok()
     };
     let mut whole = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
         whole.push_str(&rest[..at]);
         rest = &rest[at..];
-        let length = match unit(rest) {
-            Some(0xd800..=0xdbff) => match unit(&rest[6..]) {
-                Some(0xdc00..=0xdfff) => 12,
-                _ => 0,
-            },
-            Some(0xdc00..=0xdfff) => 0,
-            // Whatever is behind it: a second backslash begins nothing.
-            _ => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+        let length = match half(rest) {
+            Some(0xd800..0xdc00) if matches!(half(&rest[6..]), Some(0xdc00..0xe000)) => 12,
+            Some(0xd800..0xe000) => {
+                whole.push('\u{fffd}');
+                rest = &rest[6..];
+                continue;
+            }
+            Some(_) => 6,
+            // Of whatever is escaped, so that an escaped backslash escapes nothing.
+            None => rest.chars().take(2).map(char::len_utf8).sum(),
         };
-        if length == 0 {
-            whole.push_str("\\ufffd");
-            rest = &rest[6..];
-        } else {
-            whole.push_str(&rest[..length]);
-            rest = &rest[length..];
-        }
+        whole.push_str(&rest[..length]);
+        rest = &rest[length..];
     }
     whole.push_str(rest);
     whole

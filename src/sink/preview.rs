@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::http::Secrets;
 
 /// What a sink would send for one event. It shows no credential: neither headers that the configuration gives as they
-/// are, nor users, queries and long parts of the path in a URL.
+/// are, nor users, queries and long parts of the path in the URL of a request, which may be a webhook's key.
 #[derive(Debug, Default, Serialize)]
 pub struct Preview {
     /// Of a request.

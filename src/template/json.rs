@@ -2,7 +2,7 @@
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::event::go_json;
+use crate::event::{go_json, without_lone_surrogates};
 
 use super::context::Context;
 use super::failure::{Failure, Result};
@@ -101,35 +101,6 @@ pub(super) fn parse<'e>(text: &[u8], context: &Context<'e>) -> Result<Value<'e>>
         Failure::new(format!("not JSON: {error}"))
     })?;
     read.into_value(context, 0)
-}
-
-/// Go reads U+FFFD for an escaped half of a character whose other half is missing; others refuse it.
-fn without_lone_surrogates(text: &str) -> String {
-    let half = |text: &str| {
-        let digits = text.strip_prefix("\\u").and_then(|text| text.get(..4))?;
-        u32::from_str_radix(digits, 16).ok()
-    };
-    let mut whole = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        whole.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let length = match half(rest) {
-            Some(0xd800..0xdc00) if matches!(half(&rest[6..]), Some(0xdc00..0xe000)) => 12,
-            Some(0xd800..0xe000) => {
-                whole.push('\u{fffd}');
-                rest = &rest[6..];
-                continue;
-            }
-            Some(_) => 6,
-            // Of whatever is escaped, so that an escaped backslash escapes nothing.
-            None => rest.chars().take(2).map(char::len_utf8).sum(),
-        };
-        whole.push_str(&rest[..length]);
-        rest = &rest[length..];
-    }
-    whole.push_str(rest);
-    whole
 }
 
 // === impl Writer ===

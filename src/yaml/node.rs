@@ -81,16 +81,24 @@ pub(super) fn compose(text: &str, context: &Context<'_>) -> Result<Node, Problem
             position: position(span),
             message: "a second YAML document begins here; only the first is read".to_owned(),
         }),
-        Ok(_) => {}
-        Err(problem) => {
-            let column = root.position.column;
+        Err(problem) if matches!(root.kind, Kind::Map(_)) => {
+            let Position { line, column } = root.position;
+            let first = text.lines().nth(line - 1).unwrap_or_default();
+            let is_flow = first.chars().nth(column - 1) == Some('{');
             return Err(Problem {
-                message: format!(
-                    "this is not part of the mapping that the file begins with, whose keys stand in column {column}: check the indentation"
-                ),
+                message: if is_flow {
+                    "this stands behind the closing brace of the mapping that is the file"
+                        .to_owned()
+                } else {
+                    format!(
+                        "this is not part of the mapping that the file begins with, whose keys stand in column {column}: check the indentation"
+                    )
+                },
                 ..problem
             });
         }
+        // The end, or whatever else the file is, it is no mapping.
+        Ok(_) | Err(_) => {}
     }
     match root.kind {
         Kind::Map(_) => Ok(Rc::unwrap_or_clone(root)),

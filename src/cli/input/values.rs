@@ -1,7 +1,7 @@
 //! JSON values out of a stream, with the lines where they begin. What is torn or no JSON costs its own line.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read as _};
 
 use serde_json::value::RawValue;
 
@@ -10,10 +10,8 @@ pub struct Values<R> {
     input: R,
     /// How many lines have been read.
     line: u64,
-    /// Lines that have to be looked at again, from the first on.
+    /// Lines that have to be looked at again, each by itself, since they were no value together.
     again: VecDeque<Vec<u8>>,
-    /// Every line is looked at by itself, since one of them began a value that never ended.
-    line_by_line: bool,
     /// Values of the last text, with their lines.
     found: VecDeque<(u64, Found)>,
     /// Nothing more can be read.
@@ -46,7 +44,7 @@ struct Nesting {
 }
 
 /// Of one value: a List of all that a cluster remembers is about a tenth.
-const MAX_BYTES: usize = 1 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 // === impl Values ===
@@ -58,7 +56,6 @@ impl<R: BufRead> Values<R> {
             input,
             line: 0,
             again: VecDeque::new(),
-            line_by_line: false,
             found: VecDeque::new(),
             broken: false,
         }
@@ -67,7 +64,9 @@ impl<R: BufRead> Values<R> {
     fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut line = self.again.pop_front().unwrap_or_default();
         if line.is_empty() {
-            self.input.read_until(b'\n', &mut line)?;
+            (&mut self.input)
+                .take(MAX_BYTES)
+                .read_until(b'\n', &mut line)?;
         }
         if line.is_empty() {
             return Ok(None);
@@ -82,37 +81,56 @@ impl<R: BufRead> Values<R> {
     /// Reads lines until the values in them are whole. `None` at the end.
     fn read(&mut self) -> Result<Option<()>, (u64, NoValue)> {
         let start = self.line + 1;
+        let by_itself = !self.again.is_empty();
         let (mut text, mut ends, mut nesting) = (Vec::new(), Vec::new(), Nesting::default());
         loop {
             let line = self.next_line().map_err(|error| (start, error.into()))?;
-            let Some(line) = line else {
-                if text.is_empty() {
-                    return Ok(None);
-                }
-                // Nothing after the first line can be told to belong to it.
-                self.line_by_line = true;
-                let first = ends.first().copied().unwrap_or(text.len());
-                let mut from = first;
-                for &end in &ends[1..] {
-                    self.again.push_back(text[from..end].to_vec());
-                    from = end;
-                }
-                self.line = start;
-                text.truncate(first);
-                self.split(&text, start);
-                return Ok(Some(()));
-            };
-            nesting.over(&line);
-            text.extend_from_slice(&line);
-            ends.push(text.len());
-            if text.len() > MAX_BYTES {
+            let is_end = line.is_none();
+            if is_end && text.is_empty() {
+                return Ok(None);
+            }
+            let line = line.unwrap_or_default();
+            if line.len() as u64 >= MAX_BYTES {
                 return Err((start, NoValue::TooLong));
             }
-            if self.line_by_line || nesting.is_over() {
+            nesting.over(&line);
+            text.extend_from_slice(&line);
+            if !is_end {
+                ends.push(text.len());
+            }
+            let is_torn = is_end || text.len() as u64 > MAX_BYTES;
+            if is_torn && ends.len() > 1 {
+                // Nothing after the first line can be told to belong to it.
+                self.split(&text[..ends[0]], start);
+                self.look_again(&text, &ends, start, start);
+                return Ok(Some(()));
+            }
+            if by_itself || is_torn || nesting.is_over() {
                 self.split(&text, start);
+                if ends.len() > 1
+                    && let Some((wrong, _)) = self.found.iter().find(|(_, it)| it.is_err())
+                {
+                    let wrong = *wrong;
+                    self.found.retain(|(_, found)| found.is_err());
+                    self.look_again(&text, &ends, start, wrong);
+                }
                 return Ok(Some(()));
             }
         }
+    }
+
+    /// Lines that are no value together may have values in them, each by itself. What is `wrong` is told already.
+    fn look_again(&mut self, text: &[u8], ends: &[usize], start: u64, wrong: u64) {
+        let starts = std::iter::once(&0).chain(ends);
+        for (line, (&from, &to)) in (start..).zip(starts.zip(ends)) {
+            let again = if line == wrong {
+                &b"\n"[..]
+            } else {
+                &text[from..to]
+            };
+            self.again.push_back(again.to_vec());
+        }
+        self.line = start - 1;
     }
 
     /// Finds the values in a text that begins on the line `start`.

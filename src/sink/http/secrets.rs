@@ -5,9 +5,11 @@ use std::cmp::Reverse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem::Finder;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use reqwest::Url;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use crate::event::go_json;
 
 /// What may be a credential in requests. Any header may be, and in a URL whatever stands in its query and in long
 /// parts of its path: webhooks have their keys there.
@@ -19,6 +21,12 @@ const MIN_LENGTH: usize = 4;
 /// A part of a path that is shorter is a name.
 const MIN_SEGMENT: usize = 16;
 const HIDDEN: &[u8] = b"***";
+/// What is encoded in URLs (RFC 3986, part 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 // === impl Secrets ===
 
@@ -33,17 +41,16 @@ impl Secrets {
         }
         if let Some(query) = url.query() {
             secrets.add(query.as_bytes());
-            for (_, value) in url.query_pairs() {
-                secrets.add(value.as_bytes());
+            for pair in query.split('&') {
+                secrets.add_of_url(pair.split_once('=').map_or(pair, |(_, value)| value));
             }
         }
         if let Some(password) = url.password() {
-            secrets.add(password.as_bytes());
-            secrets.add(&percent_decode_str(password).collect::<Vec<u8>>());
+            secrets.add_of_url(password);
         }
         for segment in url.path_segments().into_iter().flatten() {
             if segment.len() >= MIN_SEGMENT {
-                secrets.add(segment.as_bytes());
+                secrets.add_of_url(segment);
             }
         }
         // A secret in another one is no longer found once that is hidden.
@@ -90,20 +97,53 @@ impl Secrets {
         }
     }
 
-    /// A secret as it is, and as it stands in URLs and in JSON.
+    /// A secret as a URL has it, and as it is.
+    fn add_of_url(&mut self, encoded: &str) {
+        self.add(encoded.as_bytes());
+        self.add(&percent_decode_str(encoded).collect::<Vec<u8>>());
+    }
+
+    /// A secret as it is, and as it stands in URLs and in JSON, Go's too.
     fn add(&mut self, secret: &[u8]) {
         if secret.len() < MIN_LENGTH {
             return;
         }
-        let in_url = percent_encode(secret, NON_ALPHANUMERIC).to_string();
-        let in_json = serde_json::Value::from(String::from_utf8_lossy(secret)).to_string();
-        let in_json = &in_json[1..in_json.len() - 1];
-        for form in [secret, in_url.as_bytes(), in_json.as_bytes()] {
-            if !self.0.iter().any(|known| known == form) {
-                self.0.push(form.to_vec());
+        let in_url = percent_encode(secret, RESERVED).to_string();
+        let text = String::from_utf8_lossy(secret);
+        let in_json = serde_json::Value::from(&*text).to_string();
+        let mut in_go = Vec::new();
+        // Writing to memory does not fail.
+        let _ = go_json::append(&*text, &mut in_go);
+        let inside = |json: &[u8]| {
+            json.get(1..json.len().saturating_sub(1))
+                .map(<[u8]>::to_vec)
+        };
+        let forms = [
+            Some(secret.to_vec()),
+            Some(with_lower_hex(&in_url)),
+            Some(in_url.into_bytes()),
+            inside(in_json.as_bytes()),
+            inside(&in_go),
+        ];
+        for form in forms.into_iter().flatten() {
+            if !self.0.contains(&form) {
+                self.0.push(form);
             }
         }
     }
+}
+
+/// `%2f` for `%2F`
+fn with_lower_hex(encoded: &str) -> Vec<u8> {
+    let mut lower = encoded.as_bytes().to_vec();
+    let mut at = 0;
+    while at + 2 < lower.len() {
+        if lower[at] == b'%' {
+            lower[at + 1..at + 3].make_ascii_lowercase();
+        }
+        at += 1;
+    }
+    lower
 }
 
 #[cfg(test)]
@@ -116,12 +156,13 @@ mod tests {
         // u:p/a"ss
         headers.insert("authorization", "Basic dTpwL2Eic3M=".parse().unwrap());
         headers.insert("x-key", "Key/Sec+Val".parse().unwrap());
-        let url = "https://us:pw%40rd@h.example/short/AAAABBBBCCCCDDDD?token=q%2Fuery";
+        headers.insert("x-more", "my-pass/word&1".parse().unwrap());
+        let url = "https://us:pw%40rd@h.example/short/AAAABBBBCCCCDDDD?v=1&token=q-x%2Fuery";
         let secrets = Secrets::of(&headers, &url.parse().unwrap());
-        let echo = "Basic dTpwL2Eic3M= u:p/a\"ss p/a\"ss p%2Fa%22ss p/a\\\"ss Key%2FSec%2BVal Key/Sec+Val pw@rd pw%40rd AAAABBBBCCCCDDDD q/uery q%2Fuery";
+        let echo = "Basic dTpwL2Eic3M= u:p/a\"ss p/a\"ss p%2Fa%22ss p/a\\\"ss Key%2FSec%2BVal Key/Sec+Val pw@rd pw%40rd AAAABBBBCCCCDDDD q-x/uery q-x%2Fuery my-pass%2Fword%261 my-pass%2fword%261 my-pass/word\\u00261";
         let mut shown = echo.to_owned();
         secrets.hide_in(&mut shown);
-        assert_eq!(shown, "*** *** *** *** *** *** *** *** *** *** *** ***");
+        assert_eq!(shown, ["***"; 15].join(" "));
         let mut harmless = "the short answer".to_owned();
         secrets.hide_in(&mut harmless);
         assert_eq!(harmless, "the short answer");

@@ -111,9 +111,12 @@ impl Target {
         if let (Ok(one), Ok(other)) = (dated.of(&one, false), dated.of(&other, false))
             && one == other
         {
+            let shown = match format.written {
+                Some(_) => format.shown(),
+                None => &*one,
+            };
             warnings.push(format.problem(format!(
-                "no date is in it, so there is one index, `{}`: the layout is Go's, such as {{2006.01.02}} for one a day",
-                if format.written.is_some() { format.shown() } else { &*one }
+                "no date is in `{shown}`, whatever the event's: the layout is Go's, such as {{2006.01.02}} for an index a day"
             )));
         }
     }
