@@ -154,10 +154,16 @@ fn the_workshops_command_works_word_for_word() {
     let container = release.container();
     assert_eq!(container["name"], "event-exporter");
     assert_eq!(container["ports"][0]["containerPort"], 2112);
-    let image = container["image"].as_str().unwrap();
-    assert!(
-        !image.contains("bitnami"),
-        "it would run the incumbent: {image}"
+    // Bitnami's would run the incumbent.
+    assert_eq!(container["image"], "kubernetes-event-exporter:0.1.0");
+    let elsewhere = [
+        &WORKSHOP_SETS[..],
+        &["image.registry=registry.example.com/team"],
+    ]
+    .concat();
+    assert_eq!(
+        Release::of(&values(WORKSHOP), &elsewhere).container()["image"],
+        "registry.example.com/team/kubernetes-event-exporter:0.1.0"
     );
     // The credentials are in the Secret, to the letter, and nowhere else.
     let credentials = release.credentials();
@@ -200,7 +206,7 @@ fn every_credential_goes_into_the_secret() {
     for (variable, value) in [
         // A number, as --set gives it, is not 1.2345678901e+10.
         ("RECEIVER_1_ELASTICSEARCH_API_KEY", "12345678901"),
-        ("RECEIVER_0_OPENSEARCH_HEADER_X_TENANT", "t0ken"),
+        ("RECEIVER_0_OPENSEARCH_HEADER_1_X_TENANT", "t0ken"),
         (
             "RECEIVER_0_OPENSEARCH_HOST_0",
             "https://exporter:p$w@opensearch.logging:9200",
@@ -345,11 +351,23 @@ fn rights_are_the_least() {
         own.rules(),
         [&json!({"apiGroups": [""], "resources": ["events"], "verbs": ["list"]})]
     );
+    // Of Bitnami's wildcard, what stands beside it is left; and what is asked for besides is always there.
+    let beside = "rbac: {rules: [{apiGroups: [\"*\"], resources: [\"*\"], verbs: [get]}, {apiGroups: [a], resources: [b], verbs: [get]}], extraRules: [{apiGroups: [c], resources: [d], verbs: [get]}]}";
+    let groups: Vec<String> = Release::of(beside, &[])
+        .rules()
+        .iter()
+        .map(|rule| rule["apiGroups"][0].to_string())
+        .collect();
+    assert_eq!(groups, ["\"a\"", "\"c\""]);
 }
 
 #[test]
 fn closed_egress_opens_the_ports_of_receivers() {
-    let release = Release::of(&values(EVERYTHING), &[]);
+    // The API server's are not those of receivers.
+    let release = Release::of(
+        &values(EVERYTHING),
+        &["networkPolicy.kubeAPIServerPorts={6443}"],
+    );
     let egress = release.one("NetworkPolicy")["spec"]["egress"]
         .as_array()
         .unwrap();
@@ -372,6 +390,129 @@ fn closed_egress_opens_the_ports_of_receivers() {
     }
     let open = Release::of("", &[]);
     assert_eq!(open.one("NetworkPolicy")["spec"]["egress"], json!([{}]));
+}
+
+#[test]
+fn closed_egress_is_never_open() {
+    let closed = "networkPolicy: {allowExternalEgress: false, kubeAPIServerPorts: []}";
+    let release = Release::of(closed, &[]);
+    let egress = release.one("NetworkPolicy")["spec"]["egress"]
+        .as_array()
+        .unwrap();
+    assert_eq!(egress.len(), 1, "DNS alone: {egress:?}");
+    assert!(egress.iter().all(|rule| rule["ports"].is_array()));
+}
+
+/// A release with one receiver.
+fn with_receiver(receiver: &str) -> String {
+    format!("config: {{receivers: [{{name: r, {receiver}}}], route: {{match: [{{receiver: r}}]}}}}")
+}
+
+#[test]
+fn what_is_a_credential_means_what_it_meant() {
+    for (receiver, secret) in [
+        // In a configuration two dollars are one.
+        (
+            "opensearch: {index: i, username: u, password: \"pa$$word\"}",
+            "pa$word",
+        ),
+        (
+            "opensearch: {index: i, username: u, password: \"p$w\"}",
+            "p$w",
+        ),
+        (
+            "opensearch: {index: i, username: u, password: \"ab${Xs3cret\"}",
+            "ab${Xs3cret",
+        ),
+        (
+            "opensearch: {index: i, hosts: \"HTTPS://u:s3cret@h\"}",
+            "HTTPS://u:s3cret@h",
+        ),
+        (
+            "webhook: {endpoint: \"https://chat/x?key=s3cret\"}",
+            "https://chat/x?key=s3cret",
+        ),
+        (
+            "webhook: {endpoint: \"https://d/api/0123456789abcdef0\"}",
+            "https://d/api/0123456789abcdef0",
+        ),
+        (
+            "loki: {url: \"http://l/?token=s3cret\", streamLabels: {a: b}}",
+            "http://l/?token=s3cret",
+        ),
+        (
+            "opsgenie: {message: m, apiKey: \"${K}\", URL: \"https://u:s3cret@h\"}",
+            "https://u:s3cret@h",
+        ),
+    ] {
+        let release = Release::of(&with_receiver(receiver), &[]);
+        let found = release.credentials();
+        assert!(
+            found.values().any(|it| it == secret),
+            "{receiver}: {found:?}"
+        );
+        assert!(
+            !release.config().contains(secret),
+            "{receiver}: {}",
+            release.config()
+        );
+    }
+    // What refers to a variable has nothing to hide.
+    for receiver in [
+        "webhook: {endpoint: \"https://h/x\", headers: {Authorization: \"Bearer $TOKEN\"}}",
+        "opensearch: {index: i, hosts: \"https://$USER:$PASS@h:9200\"}",
+        "opensearch: {index: i, username: u, password: \"${PASSWORD:-}\"}",
+    ] {
+        let release = Release::of(&with_receiver(receiver), &[]);
+        let kept = receiver.split('"').rfind(|it| it.contains('$')).unwrap();
+        assert!(
+            release.config().contains(kept),
+            "{receiver}: {}",
+            release.config()
+        );
+    }
+    // Each header has a variable of its own.
+    let two = "webhook: {endpoint: \"https://h\", headers: {X-Key: one, X_Key: two}}";
+    let found = Release::of(&with_receiver(two), &[]).credentials();
+    let found: BTreeSet<&str> = found.values().map(String::as_str).collect();
+    assert_eq!(found, BTreeSet::from(["one", "two"]));
+    let teams = "teams: {}, existingSecret: {name: s, endpointKey: url}";
+    let release = Release::of(&with_receiver(teams), &[]);
+    assert!(
+        release
+            .config()
+            .contains("endpoint: ${RECEIVER_0_TEAMS_ENDPOINT}")
+    );
+}
+
+#[test]
+fn names_stay_names_and_apart() {
+    let release = Release::named(
+        "123",
+        "config: {namespace: \"456\"}\nnamespaceOverride: \"789\"",
+        &[],
+    );
+    for object in &release.0 {
+        let labels = &object["metadata"]["labels"];
+        assert_eq!(labels["app.kubernetes.io/instance"], "123");
+        assert!(object["metadata"]["namespace"].is_string(), "{object}");
+    }
+    let long = "a".repeat(50);
+    let cluster_role = |namespace: &str| {
+        let set = format!("namespaceOverride={namespace}");
+        let release = Release::named(&long, "", &[&set]);
+        release.one("ClusterRole")["metadata"]["name"].clone()
+    };
+    assert_ne!(cluster_role("team-one"), cluster_role("team-two"));
+}
+
+#[test]
+fn a_volume_has_one_pod_at_a_time() {
+    let strategy = |values: &str| {
+        Release::of(values, &[]).one("Deployment")["spec"]["strategy"]["type"].clone()
+    };
+    assert_eq!(strategy(""), "RollingUpdate");
+    assert_eq!(strategy("persistence: {enabled: true}"), "Recreate");
 }
 
 #[test]
@@ -435,6 +576,42 @@ fn what_cannot_run_is_refused_with_a_sentence() {
             &[],
             "config.receivers[0].existingSecret has no name",
         ),
+        (
+            &with_receiver("opensearch: {index: x}, existingSecret: {name: s, userKey: u}"),
+            &[],
+            "config.receivers[0].existingSecret.userKey: a receiver of type opensearch has no such key: known are name, usernameKey",
+        ),
+        (
+            &with_receiver("opensearch: {index: x}, existingSecret: s"),
+            &[],
+            "config.receivers[0].existingSecret is no mapping",
+        ),
+        (
+            &with_receiver("webhook: {endpoint: \"https://admin:s3cret@${HOST}/x\"}"),
+            &[],
+            "config.receivers[0].webhook.endpoint: has a password beside a variable",
+        ),
+        (
+            "config: {receivers: {a: {stdout: {}}}, route: {match: [{receiver: a}]}}",
+            &[],
+            "config.receivers is no list",
+        ),
+        (
+            "existingConfigMap: a\nrbac: {create: false}\nreplicaCount: 3",
+            &[],
+            "replicaCount: there is no leader election yet",
+        ),
+        (
+            "existingConfigMap: a\nconfig: {logLevel: info}",
+            &[],
+            "existingConfigMap and config are given",
+        ),
+        (
+            "config: {namespaces: [\"${POD_NAMESPACE}\"]}",
+            &[],
+            "config.namespaces: ${POD_NAMESPACE} can't be known here",
+        ),
+        ("image: null", &[], "missing property 'image'"),
     ] {
         let output = template("x", values, sets);
         let said = text(&output.stderr);
@@ -445,13 +622,12 @@ fn what_cannot_run_is_refused_with_a_sentence() {
 
 #[test]
 fn everything_is_in_one_namespace() {
-    let release = Release::of(
-        &values(EVERYTHING),
-        &["namespaceOverride=elsewhere", "extraDeploy=null"],
-    );
+    let release = Release::of(&values(EVERYTHING), &["namespaceOverride=elsewhere"]);
     for object in &release.0 {
         let kind = object["kind"].as_str().unwrap();
-        if !kind.starts_with("Cluster") {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        // What the user adds is the user's.
+        if !kind.starts_with("Cluster") && !name.starts_with("extra-") {
             assert_eq!(object["metadata"]["namespace"], "elsewhere", "{kind}");
         }
     }
@@ -553,7 +729,7 @@ async fn the_api_server_takes_every_object_and_the_pod_is_restricted() {
     ];
     assert!(kubectl(&label, "").status.success());
     // The priority class and sidecars are the user's own affair.
-    let own = ["sidecars=null", "initContainers=null"];
+    let own = ["sidecars=", "initContainers="];
     for (file, sets) in [
         (WORKSHOP, &WORKSHOP_SETS[..]),
         (EVERYTHING, &own),

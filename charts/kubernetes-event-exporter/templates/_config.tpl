@@ -26,6 +26,7 @@ Fails with a sentence where no exporter could run with it.
 {{- end -}}
 {{- $result := dict "config" $config "credentials" dict "references" list -}}
 {{- $names := list -}}
+{{- if not (kindIs "slice" $config.receivers) -}}{{- fail "\n\nconfig.receivers is no list: write each receiver as an entry of it, - name: …" -}}{{- end -}}
 {{- range $at, $receiver := $config.receivers -}}
 {{- $where := printf "config.receivers[%d]" $at -}}
 {{- if not (kindIs "map" $receiver) -}}{{- fail (printf "\n\n%s is no mapping: it needs a name and a type, such as opensearch" $where) -}}{{- end -}}
@@ -39,9 +40,6 @@ Fails with a sentence where no exporter could run with it.
 {{- end -}}
 {{- if not $config.route -}}{{- fail "\n\nconfig.route is missing: no event would go anywhere. For all of them: config.route.match[0].receiver=NAME" -}}{{- end -}}
 {{- include "exporter.checkRoute" (dict "route" $config.route "where" "config.route" "names" $names) -}}
-{{- if and (gt (int .Values.replicaCount) 1) -}}
-{{- fail "\n\nreplicaCount: there is no leader election yet, and each replica would deliver every event: run one (--set replicaCount=1)" -}}
-{{- end -}}
 {{- toJson $result -}}
 {{- end -}}
 
@@ -70,7 +68,7 @@ Fails with a sentence where no exporter could run with it.
 {{- if kindIs "map" $sink -}}
 {{- $prefix := printf "RECEIVER_%d_%s" $at (upper $kind) -}}
 {{- with $receiver.existingSecret -}}
-{{- include "exporter.referToSecret" (dict "existing" . "sink" $sink "prefix" $prefix "where" $where "result" $result) -}}
+{{- include "exporter.referToSecret" (dict "existing" . "sink" $sink "kind" $kind "prefix" $prefix "where" $where "result" $result) -}}
 {{- end -}}
 {{- $keys := list "username" "password" "apiKey" "bearerToken" "token" -}}
 {{- if eq $kind "slack" }}{{- $keys = append $keys "webhook" -}}{{- end -}}
@@ -80,18 +78,17 @@ Fails with a sentence where no exporter could run with it.
 {{- include "exporter.lift" (dict "from" $sink "key" $key "variable" (printf "%s_%s" $prefix (snakecase $key | upper)) "result" $result) -}}
 {{- end -}}
 {{- end -}}
-{{/* A URL may have a user in it. */}}
-{{- range $key := list "endpoint" "url" -}}
-{{- if and (hasKey $sink $key) (regexMatch "^[a-z]+://[^/]*@" (toString (get $sink $key))) -}}
-{{- include "exporter.lift" (dict "from" $sink "key" $key "variable" (printf "%s_%s" $prefix (upper $key)) "isTemplate" true "result" $result) -}}
+{{- range $key := list "endpoint" "url" "URL" -}}
+{{- if and (hasKey $sink $key) (include "exporter.urlHasKey" (get $sink $key)) -}}
+{{- include "exporter.lift" (dict "from" $sink "key" $key "variable" (printf "%s_%s" $prefix (upper $key)) "isTemplate" true "where" (printf "%s.%s.%s" $where $kind $key) "result" $result) -}}
 {{- end -}}
 {{- end -}}
 {{- if $sink.hosts -}}
 {{- $hosts := list -}}
 {{- range $host, $url := kindIs "slice" $sink.hosts | ternary $sink.hosts (list $sink.hosts) -}}
-{{- if regexMatch "^[a-z]+://[^/]*@" (toString $url) -}}
+{{- if include "exporter.urlHasKey" $url -}}
 {{- $one := dict "url" $url -}}
-{{- include "exporter.lift" (dict "from" $one "key" "url" "variable" (printf "%s_HOST_%d" $prefix $host) "result" $result) -}}
+{{- include "exporter.lift" (dict "from" $one "key" "url" "variable" (printf "%s_HOST_%d" $prefix $host) "isTemplate" true "where" (printf "%s.%s.hosts[%d]" $where $kind $host) "result" $result) -}}
 {{- $url = $one.url -}}
 {{- end -}}
 {{- $hosts = append $hosts $url -}}
@@ -99,9 +96,9 @@ Fails with a sentence where no exporter could run with it.
 {{- $_ := set $sink "hosts" $hosts -}}
 {{- end -}}
 {{- if kindIs "map" $sink.headers -}}
-{{- range $header := keys $sink.headers | sortAlpha -}}
+{{- range $number, $header := keys $sink.headers | sortAlpha -}}
 {{- if not (has (lower $header) (list "content-type" "accept" "user-agent")) -}}
-{{- include "exporter.lift" (dict "from" $sink.headers "key" $header "variable" (printf "%s_HEADER_%s" $prefix (regexReplaceAll "[^A-Z0-9]" (upper $header) "_")) "isTemplate" true "result" $result) -}}
+{{- include "exporter.lift" (dict "from" $sink.headers "key" $header "variable" (printf "%s_HEADER_%d_%s" $prefix $number (regexReplaceAll "[^A-Z0-9]" (upper $header) "_")) "isTemplate" true "where" (printf "%s.%s.headers.%s" $where $kind $header) "result" $result) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -110,38 +107,68 @@ Fails with a sentence where no exporter could run with it.
 {{- $_ := unset $receiver "existingSecret" -}}
 {{- end -}}
 
-{{/* Moves one value into the Secret, unless it refers to the environment already or is a template that is made of the event. */}}
+{{/* Whether something in a URL may be a key: a user, a query, or a long part of the path. */}}
+{{- define "exporter.urlHasKey" -}}
+{{- if regexMatch "(?i)^[a-z]+://([^/?]*@|.*[?]|[^/]*/(.*/)?[^/]{16})" (toString .) }}true{{ end -}}
+{{- end -}}
+
+{{/*
+Moves one value into the Secret, unless it refers to the environment already or is a template, into which no variable may bring
+the event. In a URL or a header, a credential beside those would stay visible: that is refused.
+*/}}
 {{- define "exporter.lift" -}}
 {{- $value := get .from .key -}}
 {{- $text := kindIs "string" $value | ternary $value (toJson $value) -}}
-{{- $refers := regexMatch "\\$\\{[A-Za-z_]|^\\$[A-Za-z_][A-Za-z0-9_]*$" $text -}}
-{{- if not (or $refers (and .isTemplate (contains "{{" $text)) (kindIs "invalid" $value) (eq $text "")) -}}
-{{- $_ := set .result.credentials .variable $text -}}
+{{- $variable := "\\$[{][A-Za-z_][A-Za-z0-9_]*([}]|:-)" -}}
+{{- $refers := regexMatch (printf "%s|^\\$[A-Za-z_][A-Za-z0-9_]*$" $variable) $text -}}
+{{- if .isTemplate -}}
+{{- $refers = or $refers (regexMatch "\\$[A-Z][A-Z0-9_]{2,}" $text) (contains "{{" $text) -}}
+{{- if and $refers (regexMatch "(?i)^[a-z]+://[^/$]*:[^/$@]+@" $text) -}}
+{{- fail (printf "\n\n%s: has a password beside a variable or a template, and would show it in the ConfigMap: give the password as a variable too, ${NAME}, from existingSecret" .where) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or $refers (kindIs "invalid" $value) (eq $text "")) -}}
+{{/* In a configuration, two dollars are one; a variable's value is taken as it is. */}}
+{{- $_ := set .result.credentials .variable (replace "$$" "$" $text) -}}
 {{- $_ := set .from .key (printf "${%s}" .variable) -}}
 {{- end -}}
 {{- end -}}
 
 {{/* existingSecret of a receiver: {name, usernameKey, passwordKey, …} */}}
 {{- define "exporter.referToSecret" -}}
-{{- $existing := .existing -}}
 {{- $sink := .sink -}}
-{{- $prefix := .prefix -}}
 {{- $result := .result -}}
-{{- if not $existing.name -}}{{- fail (printf "\n\n%s.existingSecret has no name: give the Secret's name, and which of its keys are what: usernameKey, passwordKey, apiKeyKey, bearerTokenKey, tokenKey, webhookKey" .where) -}}{{- end -}}
-{{- range $key := list "username" "password" "apiKey" "bearerToken" "token" "webhook" -}}
-{{- with get $existing (printf "%sKey" $key) -}}
+{{- $where := .where -}}
+{{- $prefix := .prefix -}}
+{{- $kind := .kind -}}
+{{- $of := dict "opensearch" (list "username" "password" "apiKey" "bearerToken") "elasticsearch" (list "username" "password" "apiKey" "bearerToken") "webhook" (list "endpoint" "username" "password" "bearerToken") "loki" (list "url" "username" "password" "bearerToken") "slack" (list "token" "webhook") "teams" (list "endpoint") "opsgenie" (list "apiKey") -}}
+{{- $allowed := list "name" -}}
+{{- range get $of $kind | default list }}{{- $allowed = append $allowed (printf "%sKey" .) }}{{- end -}}
+{{- if not (kindIs "map" .existing) -}}{{- fail (printf "\n\n%s.existingSecret is no mapping: give name, the Secret's, and which of its keys are what: %s" $where (rest $allowed | join ", ")) -}}{{- end -}}
+{{- if not .existing.name -}}{{- fail (printf "\n\n%s.existingSecret has no name: give the Secret's name, and which of its keys are what: %s" $where (rest $allowed | join ", ")) -}}{{- end -}}
+{{- range $key, $value := .existing -}}
+{{- if not (has $key $allowed) -}}{{- fail (printf "\n\n%s.existingSecret.%s: a receiver of type %s has no such key: known are %s" $where $key $kind (join ", " $allowed)) -}}{{- end -}}
+{{- end -}}
+{{- range $allowed := rest $allowed -}}
+{{- with get $.existing $allowed -}}
+{{- $key := trimSuffix "Key" $allowed -}}
 {{- $variable := printf "%s_%s" $prefix (snakecase $key | upper) -}}
 {{- $_ := set $sink $key (printf "${%s}" $variable) -}}
-{{- $_ := set $result "references" (append $result.references (dict "name" $variable "secret" $existing.name "key" .)) -}}
+{{- $_ := set $result "references" (append $result.references (dict "name" $variable "secret" $.existing.name "key" .)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{/* Namespaces to watch, as JSON; none are all of them. */}}
 {{- define "exporter.namespaces" -}}
-{{- $config := (include "exporter.config" . | fromJson).config -}}
 {{- $namespaces := list -}}
+{{- if not .Values.existingConfigMap -}}
+{{- $config := (include "exporter.config" . | fromJson).config -}}
 {{- with $config.namespace }}{{- $namespaces = append $namespaces (toString .) -}}{{- end -}}
-{{- with $config.namespaces }}{{- $namespaces = concat $namespaces (kindIs "slice" . | ternary . (list .)) -}}{{- end -}}
+{{- with $config.namespaces }}{{- range kindIs "slice" . | ternary . (list .) }}{{- $namespaces = append $namespaces (toString .) }}{{- end }}{{- end -}}
+{{- range $namespaces -}}
+{{- if and (contains "$" .) $.Values.rbac.create -}}{{- fail (printf "\n\nconfig.namespaces: %s can't be known here, and roles are made in namespaces: write the namespace, or make the roles yourself (rbac.create=false)" .) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- toJson (uniq $namespaces) -}}
 {{- end -}}

@@ -1,12 +1,12 @@
 {{- define "exporter.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | toString | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* As every chart has it, so that names of releases made with another chart stay. */}}
 {{- define "exporter.fullname" -}}
 {{- $name := include "exporter.name" . -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | toString | trunc 63 | trimSuffix "-" -}}
 {{- else if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 63 | trimSuffix "-" -}}
 {{- else -}}
@@ -14,13 +14,13 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Of what is outside of namespaces, where two releases of one name may meet. */}}
+{{/* Of what is outside of namespaces, where two releases of one name may meet. Names of roles may have 253 characters. */}}
 {{- define "exporter.clusterName" -}}
-{{- printf "%s-%s" (include "exporter.fullname" .) (include "exporter.namespace" .) | trunc 63 | trimSuffix "-" -}}
+{{- printf "%s-%s" (include "exporter.fullname" .) (include "exporter.namespace" .) -}}
 {{- end -}}
 
 {{- define "exporter.namespace" -}}
-{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- default .Release.Namespace .Values.namespaceOverride | toString -}}
 {{- end -}}
 
 {{- define "exporter.serviceAccountName" -}}
@@ -33,8 +33,8 @@
 
 {{/* What a selector can't change later: nothing that is a matter of taste is in it. */}}
 {{- define "exporter.selectorLabels" -}}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/name: {{ include "exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/name: {{ include "exporter.name" . | quote }}
 {{- end -}}
 
 {{- define "exporter.labels" -}}
@@ -48,7 +48,7 @@ app.kubernetes.io/name: {{ include "exporter.name" . }}
 {{- $given := concat . (list dict dict) -}}
 {{- $annotations := mergeOverwrite (deepCopy $root.Values.commonAnnotations) (index $given 2) -}}
 {{- $labels := mergeOverwrite (deepCopy (index $given 3)) (include "exporter.labels" $root | fromYaml) -}}
-name: {{ index . 1 }}
+name: {{ index . 1 | quote }}
 labels:
   {{- toYaml $labels | nindent 2 }}
 {{- with $annotations }}
@@ -64,23 +64,25 @@ annotations:
 
 {{- define "exporter.image" -}}
 {{- $image := .Values.image -}}
-{{- $registry := default $image.registry .Values.global.imageRegistry -}}
+{{- $registry := $image.registry -}}
 {{- $repository := $image.repository -}}
-{{- $tag := $image.tag -}}
+{{- $tag := toString $image.tag -}}
 {{- $digest := $image.digest -}}
 {{- if include "exporter.isBitnami" . -}}
-{{- $registry = .Values.global.imageRegistry -}}
 {{- $repository = .Chart.Name -}}
 {{- $tag = "" -}}
 {{- $digest = "" -}}
-{{- else if contains "-debian-" (toString $tag) -}}
+{{/* Bitnami's place, but for a mirror's. */}}
+{{- if eq $registry "docker.io" }}{{- $registry = "" }}{{- end -}}
+{{- else if contains "-debian-" $tag -}}
 {{- $tag = "" -}}
 {{- end -}}
+{{- $registry = default $registry .Values.global.imageRegistry -}}
 {{- $name := ternary $repository (printf "%s/%s" $registry $repository) (empty $registry) -}}
 {{- if $digest -}}
 {{- printf "%s@%s" $name $digest -}}
 {{- else -}}
-{{- printf "%s:%s" $name (toString (default .Chart.AppVersion $tag)) -}}
+{{- printf "%s:%s" $name (default .Chart.AppVersion $tag | toString) -}}
 {{- end -}}
 {{- end -}}
 

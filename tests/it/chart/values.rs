@@ -27,27 +27,37 @@ const OPEN: [&str; 8] = [
     "startupProbe",
     "metrics.service.annotations",
 ];
-/// Values of Bitnami's chart that have no effect here, and break no upgrade.
-const BITNAMI: [&str; 18] = [
-    "apiVersions",
-    "autoscaling",
-    "diagnosticMode",
-    "global.compatibility",
-    "global.defaultStorageClass",
-    "global.security",
-    "image.debug",
-    "kubeVersion",
-    "metrics.serviceMonitor.endpoints",
-    "metrics.serviceMonitor.path",
-    "metrics.serviceMonitor.port",
-    "metrics.serviceMonitor.selector",
-    "nodeAffinityPreset",
-    "podAffinityPreset",
-    "podAntiAffinityPreset",
-    "rbac.annotations",
-    "resourcesPreset",
-    "service",
+/// What may be given as a text, which goes through `tpl`.
+const TEXTS: [&str; 15] = [
+    "affinity",
+    "args",
+    "command",
+    "customLivenessProbe",
+    "customReadinessProbe",
+    "customStartupProbe",
+    "extraEnvVars",
+    "extraVolumeMounts",
+    "extraVolumes",
+    "initContainers",
+    "lifecycleHooks",
+    "metrics.service.annotations",
+    "networkPolicy.extraEgress",
+    "networkPolicy.extraIngress",
+    "sidecars",
 ];
+/// Names that `--set` makes a number of if they look like one.
+const NUMBERS: [&str; 4] = [
+    "fullnameOverride",
+    "image.tag",
+    "nameOverride",
+    "namespaceOverride",
+];
+
+/// Values of Bitnami's chart that have no effect here, and break no upgrade.
+fn bitnami_only() -> Vec<String> {
+    let file = fs::read_to_string(chart().join("files/bitnami-only.txt")).unwrap();
+    file.lines().map(str::to_owned).collect()
+}
 
 /// The values with a comment, in the order of the file.
 fn documented(text: &str) -> Vec<Documented> {
@@ -79,12 +89,17 @@ fn documented(text: &str) -> Vec<Documented> {
 }
 
 fn schema(value: &Value, path: &str, documented: &[Documented]) -> Value {
+    let or_text = |kind: &str| {
+        if TEXTS.contains(&path) {
+            json!({"type": [kind, "string"]})
+        } else {
+            json!({"type": kind})
+        }
+    };
     let mut schema = match value {
         _ if path == "config" => json!({"type": ["object", "string"]}),
-        // One of Kubernetes' own, or any keys at all; a text goes through tpl.
-        Value::Object(map) if map.is_empty() || OPEN.contains(&path) => {
-            json!({"type": ["object", "string", "null"]})
-        }
+        // One of Kubernetes' own, or any keys at all.
+        Value::Object(map) if map.is_empty() || OPEN.contains(&path) => or_text("object"),
         Value::Object(map) => {
             let properties: Map<_, _> = map
                 .iter()
@@ -94,13 +109,20 @@ fn schema(value: &Value, path: &str, documented: &[Documented]) -> Value {
                     (key.clone(), self::schema(value, path, documented))
                 })
                 .collect();
-            json!({"type": ["object", "null"], "properties": properties, "additionalProperties": false})
+            // Templates rely on every value, and null takes a default away.
+            let required: Vec<&String> = map.keys().collect();
+            json!({
+                "type": "object", "additionalProperties": false, "required": required,
+                "properties": properties
+            })
         }
-        Value::Array(_) => json!({"type": ["array", "string", "null"]}),
+        Value::Array(_) => or_text("array"),
         Value::Bool(_) => json!({"type": "boolean"}),
         Value::Number(_) => json!({"type": "integer"}),
-        // --set makes numbers of what looks like one, such as a tag.
-        Value::String(_) | Value::Null => json!({"type": ["string", "number", "null"]}),
+        Value::String(_) | Value::Null if NUMBERS.contains(&path) => {
+            json!({"type": ["string", "number"]})
+        }
+        Value::String(_) | Value::Null => json!({"type": "string"}),
     };
     if let Some(one) = documented.iter().find(|one| one.path.join(".") == path) {
         schema["description"] = one.description.clone().into();
@@ -112,7 +134,7 @@ fn whole_schema(values: &Value, documented: &[Documented]) -> String {
     let mut schema = schema(values, "", documented);
     schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
     schema["title"] = "Values of kubernetes-event-exporter".into();
-    for path in BITNAMI {
+    for path in bitnami_only() {
         let pointer: String = path
             .split('.')
             .map(|key| format!("/properties/{key}"))
@@ -281,6 +303,81 @@ fn values_in_the_documentation_can_be_installed() {
         }
     }
     assert_eq!(tried, 3);
+}
+
+/// Whatever type the schema permits, the templates can take.
+#[test]
+fn values_of_every_permitted_type_can_be_rendered() {
+    fn paths(schema: &Value, path: &str, found: &mut Vec<(String, String)>) {
+        let types = match &schema["type"] {
+            Value::Array(types) => types.clone(),
+            one => vec![one.clone()],
+        };
+        for kind in types.iter().filter_map(Value::as_str) {
+            if !path.is_empty() && path != "config" && path != "replicaCount" {
+                found.push((path.to_owned(), kind.to_owned()));
+            }
+        }
+        for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+            let inner_path = format!("{path}.{key}");
+            paths(inner, inner_path.trim_start_matches('.'), found);
+        }
+    }
+    let file = fs::read_to_string(chart().join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&file).unwrap();
+    let mut found = Vec::new();
+    paths(&schema, "", &mut found);
+    assert!(found.len() > 100, "{}", found.len());
+    let lists: Vec<String> = found
+        .iter()
+        .filter(|(_, kind)| kind == "array")
+        .map(|(path, _)| path.clone())
+        .collect();
+    for (path, kind) in found {
+        let json = match kind.as_str() {
+            "object" if schema_is_section(&schema, &path) => continue,
+            "object" => "{\"a\":\"b\"}",
+            "array" => "[]",
+            "string" if TEXTS.contains(&path.as_str()) && lists.contains(&path) => {
+                "\"- {name: a}\""
+            }
+            "string" if TEXTS.contains(&path.as_str()) => "\"{}\"",
+            "string" => "\"123\"",
+            "number" | "integer" => "123",
+            _ => "true",
+        };
+        let set = format!("{path}={json}");
+        let output = Command::new(helm())
+            .args(["template", "123", "--set-json", &set])
+            .arg(chart())
+            .output()
+            .unwrap();
+        let told = text(&output.stderr);
+        // Some go together with others, which the chart tells in a sentence.
+        let is_told = told.contains("execution error at");
+        assert!(output.status.success() || is_told, "{set}: {told}");
+        if output.status.success() {
+            let objects: Vec<Value> = serde_saphyr::from_multiple(&text(&output.stdout)).unwrap();
+            for object in objects.iter().filter(|it| !it.is_null()) {
+                assert!(object["metadata"]["name"].is_string(), "{set}: {object}");
+                let labels = object["metadata"]["labels"].as_object();
+                let mut labels = labels.into_iter().flatten();
+                assert!(
+                    labels.all(|(_, value)| value.is_string()),
+                    "{set}: {object}"
+                );
+            }
+        }
+    }
+}
+
+fn schema_is_section(schema: &Value, path: &str) -> bool {
+    let pointer: String = path
+        .split('.')
+        .map(|key| format!("/properties/{key}"))
+        .collect();
+    let here = schema.pointer(&pointer).unwrap();
+    here["properties"].is_object()
 }
 
 #[test]
