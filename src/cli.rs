@@ -51,6 +51,8 @@ enum Command {
     Route(RouteArgs),
     /// Send events from a file to the receivers
     Replay(ReplayArgs),
+    /// Print the JSON Schema of configurations, for editors
+    Schema,
     /// Print the version
     Version,
 }
@@ -162,6 +164,13 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Check(args) => check(&args),
             Command::Route(args) => route(&args),
             Command::Replay(args) => replay::replay(args).await,
+            Command::Schema => {
+                say(format_args!(
+                    "{}",
+                    include_str!("config/schema.json").trim_end()
+                ))?;
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Version => {
                 say(format_args!(
                     "kubernetes-event-exporter {} ({})",

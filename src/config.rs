@@ -102,6 +102,7 @@ pub enum ConfigError {
 }
 
 /// The file as it is written.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct File {
@@ -110,6 +111,7 @@ struct File {
     throttle_period: Option<Located<u64>>,
     max_event_age_seconds: Option<Located<u64>>,
     /// As a public workshop spells it.
+    #[cfg_attr(test, schemars(skip))]
     max_events_age_seconds: Option<Located<u64>>,
     cluster_name: String,
     namespace: Located<String>,
@@ -125,19 +127,30 @@ struct File {
     kube_burst: Option<Located<i64>>,
     metrics_name_prefix: Option<Located<String>>,
     // Of forks and proposals.
+    #[cfg_attr(test, schemars(skip))]
     report_updates: Option<Located<bool>>,
+    #[cfg_attr(test, schemars(skip))]
     process_update_event: Option<Located<bool>>,
+    #[cfg_attr(test, schemars(skip))]
     sent_update_event: Option<Located<bool>>,
+    #[cfg_attr(test, schemars(skip))]
     watch_update: Option<Located<bool>>,
+    #[cfg_attr(test, schemars(skip))]
     cluster_environment: Option<Located<String>>,
+    #[cfg_attr(test, schemars(skip))]
     watch_reasons: Option<Located<Reasons>>,
+    #[cfg_attr(test, schemars(skip))]
     reason_allowlist: Option<Located<Value>>,
+    #[cfg_attr(test, schemars(skip))]
     field_selector: Option<Located<String>>,
     #[serde(rename = "cacheTTL")]
+    #[cfg_attr(test, schemars(skip))]
     cache_ttl: Option<Located<Value>>,
+    #[cfg_attr(test, schemars(skip))]
     mapping_cache_size: Option<Located<Value>>,
 }
 
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct LeaderElection {

@@ -11,6 +11,7 @@ use crate::event::{Document, DocumentOptions, Event, Time, go_json};
 use crate::sink::file::is_torn;
 
 /// What a receiver does with rejected events, as the configuration gives it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct DeadLetterConfig {

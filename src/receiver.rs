@@ -21,6 +21,7 @@ use crate::retry::{Backoff, RetryLimits};
 use crate::sink::{Receipt, SendError, SendErrorKind, Sink};
 
 /// What to do with an event when the queue is full.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFull {

@@ -23,6 +23,7 @@ pub mod pattern;
 mod rule;
 
 /// A route as the configuration gives it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RouteConfig {

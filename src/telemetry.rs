@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use tracing_subscriber::EnvFilter;
 
 /// How logs are written, under the incumbent's name `logFormat`.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -63,6 +64,17 @@ impl<'de> Deserialize<'de> for LogLevel {
                 Err(_) => return Err(D::Error::unknown_variant(&text, LEVELS)),
             },
         })
+    }
+}
+
+#[cfg(test)]
+impl schemars::JsonSchema for LogLevel {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "LogLevel".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": ["string", "integer"], "examples": LEVELS})
     }
 }
 

@@ -51,6 +51,7 @@ pub struct ReceiverConfig {
 }
 
 /// A receiver as it is written.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct ReceiverFile {
@@ -85,17 +86,27 @@ pub(super) struct ReceiverFile {
     #[serde(deserialize_with = "yaml::present")]
     opsgenie: Option<OpsgenieConfig>,
     // Receivers of the incumbent that we do not have.
+    #[cfg_attr(test, schemars(skip))]
     kinesis: Option<Located<Value>>,
+    #[cfg_attr(test, schemars(skip))]
     firehose: Option<Located<Value>>,
+    #[cfg_attr(test, schemars(skip))]
     sqs: Option<Located<Value>>,
+    #[cfg_attr(test, schemars(skip))]
     sns: Option<Located<Value>>,
+    #[cfg_attr(test, schemars(skip))]
     kafka: Option<Located<Value>>,
+    #[cfg_attr(test, schemars(skip))]
     pubsub: Option<Located<Value>>,
+    #[cfg_attr(test, schemars(skip))]
     opscenter: Option<Located<Value>>,
+    #[cfg_attr(test, schemars(skip))]
     bigquery: Option<Located<Value>>,
+    #[cfg_attr(test, schemars(skip))]
     eventbridge: Option<Located<Value>>,
 }
 
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "the names of the keys")]
@@ -105,12 +116,14 @@ struct BatchFile {
     max_delay: Option<Located<String>>,
 }
 
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct QueueFile {
     max_bytes: Option<Located<String>>,
 }
 
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RetryFile {

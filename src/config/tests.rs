@@ -3,6 +3,7 @@ use crate::event::Event;
 
 mod incumbent;
 mod mutations;
+mod schema;
 
 fn inspect(text: &str) -> Inspection {
     Config::inspect(text, &|name| match name {

@@ -18,6 +18,7 @@ pub struct DocumentOptions {
 }
 
 /// Whose document.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compat {

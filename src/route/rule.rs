@@ -10,6 +10,7 @@ use crate::yaml::{Located, Problem};
 
 /// A rule as the configuration gives it. Every field that is given must match; patterns are regular expressions in Go's
 /// syntax, unanchored and case-sensitive, and an empty one counts as not given.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RuleConfig {

@@ -20,6 +20,7 @@ use crate::yaml::{Located, Problems, Value};
 mod rotating;
 
 /// The sink as the configuration gives it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct FileConfig {

@@ -22,6 +22,7 @@ mod one_by_one;
 mod secrets;
 
 /// TLS of a connection, under the incumbent's names.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TlsConfig {

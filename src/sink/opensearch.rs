@@ -34,6 +34,7 @@ mod host;
 pub mod index;
 
 /// The sink as the configuration gives it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct OpenSearchConfig {
@@ -78,6 +79,7 @@ pub struct OpenSearchConfig {
 }
 
 /// Whether documents have ids.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DocumentId {

@@ -15,6 +15,7 @@ use crate::template::{RenderError, Template};
 use crate::yaml::{Located, Problem, Problems};
 
 /// The sink as the configuration gives it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct OpsgenieConfig {

@@ -24,6 +24,7 @@ use crate::event::Event;
 use crate::yaml::{Located, Problems, Value};
 
 /// The sink as the configuration gives it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PipeConfig {

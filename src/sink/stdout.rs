@@ -17,6 +17,7 @@ use crate::yaml::{Located, Problems, Value};
 mod table;
 
 /// The sink as the configuration gives it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StdoutConfig {
@@ -29,6 +30,7 @@ pub struct StdoutConfig {
 }
 
 /// How standard output looks.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {

@@ -23,6 +23,7 @@ use crate::yaml::{Located, Problems, Value};
 mod connection;
 
 /// The sink as the configuration gives it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SyslogConfig {

@@ -14,6 +14,7 @@ use crate::event::{Event, go_json};
 use crate::yaml::{Located, Problem, Problems, Value};
 
 /// The sink as the configuration gives it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TeamsConfig {

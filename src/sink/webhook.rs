@@ -22,6 +22,7 @@ use crate::template::Template;
 use crate::yaml::{Located, Problem, Problems, Value};
 
 /// The sink as the configuration gives it.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct WebhookConfig {
@@ -48,6 +49,7 @@ pub struct WebhookConfig {
 }
 
 /// How many events make one request.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum BatchFormat {

@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Cluster, EXPORTER, helm, text};
 
+mod credentials;
 mod install;
+mod refused;
 mod values;
 
 const NAMESPACE: &str = "opensearch-exporter";
@@ -200,99 +202,6 @@ fn what_bitnamis_chart_has_by_default_is_understood() {
 }
 
 #[test]
-fn every_credential_goes_into_the_secret() {
-    let release = Release::of(&values(EVERYTHING), &[]);
-    let credentials = release.credentials();
-    for (variable, value) in [
-        // A number, as --set gives it, is not 1.2345678901e+10.
-        ("RECEIVER_1_ELASTICSEARCH_API_KEY", "12345678901"),
-        ("RECEIVER_0_OPENSEARCH_HEADER_1_X_TENANT", "t0ken"),
-        (
-            "RECEIVER_0_OPENSEARCH_HOST_0",
-            "https://exporter:p$w@opensearch.logging:9200",
-        ),
-        (
-            "RECEIVER_3_SLACK_WEBHOOK",
-            "https://hooks.slack.com/services/T0/B0/s3cret",
-        ),
-        (
-            "RECEIVER_4_TEAMS_ENDPOINT",
-            "https://teams.example.com:8443/webhook/s3cret",
-        ),
-        ("RECEIVER_6_LOKI_PASSWORD", "true"),
-        (
-            "RECEIVER_7_WEBHOOK_ENDPOINT",
-            "https://user:s3cret@hook.example.com/x",
-        ),
-    ] {
-        assert_eq!(
-            credentials.get(variable).map(String::as_str),
-            Some(value),
-            "{variable}"
-        );
-    }
-    let config = release.config();
-    for secret in ["s3cret", "t0ken", "p$w", "12345678901"] {
-        assert!(!config.contains(secret), "{config}");
-    }
-    // What refers to the environment, is made of the event or is no secret stays.
-    for kept in [
-        "Bearer ${TOKEN}",
-        "${OPSGENIE_KEY}",
-        "{{ .Reason }}",
-        "application/json",
-        "https://other.logging",
-    ] {
-        assert!(config.contains(kept), "{config}");
-    }
-    // Every variable of the configuration is in the pod's environment: from our Secret, or from one that is there already.
-    let environment = release.container()["env"].as_array().unwrap();
-    let from = |name: &str| {
-        let variable = environment.iter().find(|it| it["name"] == name);
-        variable.map(|it| it["valueFrom"]["secretKeyRef"].clone())
-    };
-    assert_eq!(
-        from("RECEIVER_2_OPENSEARCH_PASSWORD"),
-        Some(json!({"name": "opensearch-login", "key": "pass"}))
-    );
-    for variable in credentials.keys() {
-        assert!(from(variable).is_some(), "{variable}");
-    }
-    let told = check(
-        &release,
-        &[
-            ("RECEIVER_2_OPENSEARCH_USERNAME", "u"),
-            ("RECEIVER_2_OPENSEARCH_PASSWORD", "p"),
-            ("TOKEN", "t"),
-            ("OPSGENIE_KEY", "k"),
-        ],
-    );
-    assert_eq!(told, "");
-}
-
-#[test]
-fn a_configuration_may_be_a_text() {
-    let release = Release::of(
-        "config: |\n  clusterName: {{ .Release.Name }}\n  route: {match: [{receiver: a}]}\n  receivers: [{name: a, opensearch: {index: x, username: u, password: s3cret}}]\n",
-        &[],
-    );
-    assert!(
-        release
-            .config()
-            .contains("clusterName: events-to-opensearch")
-    );
-    assert!(!release.config().contains("s3cret"));
-    assert_eq!(
-        release.credentials()["RECEIVER_0_OPENSEARCH_PASSWORD"],
-        "s3cret"
-    );
-    assert_eq!(check(&release, &[]), "");
-    // A map does not go through tpl: layouts would be empty.
-    let layout = "config: {route: {match: [{receiver: a}]}, receivers: [{name: a, stdout: {layout: {m: \"{{ .Message }}\"}}}]}";
-    assert!(Release::of(layout, &[]).config().contains("{{ .Message }}"));
-}
-
-#[test]
 fn without_values_every_event_is_printed() {
     let release = Release::of("", &[]);
     assert_eq!(check(&release, &[]), "");
@@ -409,83 +318,6 @@ fn with_receiver(receiver: &str) -> String {
 }
 
 #[test]
-fn what_is_a_credential_means_what_it_meant() {
-    for (receiver, secret) in [
-        // In a configuration two dollars are one.
-        (
-            "opensearch: {index: i, username: u, password: \"pa$$word\"}",
-            "pa$word",
-        ),
-        (
-            "opensearch: {index: i, username: u, password: \"p$w\"}",
-            "p$w",
-        ),
-        (
-            "opensearch: {index: i, username: u, password: \"ab${Xs3cret\"}",
-            "ab${Xs3cret",
-        ),
-        (
-            "opensearch: {index: i, hosts: \"HTTPS://u:s3cret@h\"}",
-            "HTTPS://u:s3cret@h",
-        ),
-        (
-            "webhook: {endpoint: \"https://chat/x?key=s3cret\"}",
-            "https://chat/x?key=s3cret",
-        ),
-        (
-            "webhook: {endpoint: \"https://d/api/0123456789abcdef0\"}",
-            "https://d/api/0123456789abcdef0",
-        ),
-        (
-            "loki: {url: \"http://l/?token=s3cret\", streamLabels: {a: b}}",
-            "http://l/?token=s3cret",
-        ),
-        (
-            "opsgenie: {message: m, apiKey: \"${K}\", URL: \"https://u:s3cret@h\"}",
-            "https://u:s3cret@h",
-        ),
-    ] {
-        let release = Release::of(&with_receiver(receiver), &[]);
-        let found = release.credentials();
-        assert!(
-            found.values().any(|it| it == secret),
-            "{receiver}: {found:?}"
-        );
-        assert!(
-            !release.config().contains(secret),
-            "{receiver}: {}",
-            release.config()
-        );
-    }
-    // What refers to a variable has nothing to hide.
-    for receiver in [
-        "webhook: {endpoint: \"https://h/x\", headers: {Authorization: \"Bearer $TOKEN\"}}",
-        "opensearch: {index: i, hosts: \"https://$USER:$PASS@h:9200\"}",
-        "opensearch: {index: i, username: u, password: \"${PASSWORD:-}\"}",
-    ] {
-        let release = Release::of(&with_receiver(receiver), &[]);
-        let kept = receiver.split('"').rfind(|it| it.contains('$')).unwrap();
-        assert!(
-            release.config().contains(kept),
-            "{receiver}: {}",
-            release.config()
-        );
-    }
-    // Each header has a variable of its own.
-    let two = "webhook: {endpoint: \"https://h\", headers: {X-Key: one, X_Key: two}}";
-    let found = Release::of(&with_receiver(two), &[]).credentials();
-    let found: BTreeSet<&str> = found.values().map(String::as_str).collect();
-    assert_eq!(found, BTreeSet::from(["one", "two"]));
-    let teams = "teams: {}, existingSecret: {name: s, endpointKey: url}";
-    let release = Release::of(&with_receiver(teams), &[]);
-    assert!(
-        release
-            .config()
-            .contains("endpoint: ${RECEIVER_0_TEAMS_ENDPOINT}")
-    );
-}
-
-#[test]
 fn names_stay_names_and_apart() {
     let release = Release::named(
         "123",
@@ -513,111 +345,6 @@ fn a_volume_has_one_pod_at_a_time() {
     };
     assert_eq!(strategy(""), "RollingUpdate");
     assert_eq!(strategy("persistence: {enabled: true}"), "Recreate");
-}
-
-#[test]
-fn what_cannot_run_is_refused_with_a_sentence() {
-    for (values, sets, told) in [
-        // The workshop's --set without its values file.
-        (
-            "",
-            &WORKSHOP_SETS[..],
-            "config.receivers[0] has no name: a rule delivers to a receiver by its name. If its other keys came by --set, give the rest of config in a values file",
-        ),
-        (
-            "config: {receivers: [{name: a, stdout: {}}], route: {routes: [{match: [{receiver: b}]}]}}",
-            &[],
-            "config.route.routes[0].match[0].receiver: there is no receiver \"b\" among config.receivers, which are: a",
-        ),
-        (
-            "config: {receivers: [{name: a, stdout: {}}, {name: a, stdout: {}}], route: {match: [{receiver: a}]}}",
-            &[],
-            "config.receivers[1]: another receiver is named \"a\" as well",
-        ),
-        (
-            "config: {receivers: [{name: a, stdout: {}}]}",
-            &[],
-            "config.route is missing",
-        ),
-        (
-            "config: {route: {match: [{receiver: a}]}}",
-            &[],
-            "config.route is given, and there is nobody to route to",
-        ),
-        ("config: \"a: [\"", &[], "config: the text is no YAML"),
-        (
-            "replicaCount: 2",
-            &[],
-            "replicaCount: there is no leader election yet",
-        ),
-        (
-            "replicaCuont: 2",
-            &[],
-            "additional properties 'replicaCuont' not allowed",
-        ),
-        (
-            "image: {tagg: x}",
-            &[],
-            "additional properties 'tagg' not allowed",
-        ),
-        ("replicaCount: two", &[], "got string, want integer"),
-        (
-            "metrics: {enabled: true, serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}",
-            &[],
-            "every metric would be there twice",
-        ),
-        (
-            "metrics: {serviceMonitor: {enabled: true}}",
-            &[],
-            "a ServiceMonitor needs the Service",
-        ),
-        (
-            "config: {receivers: [{name: a, opensearch: {index: x}, existingSecret: {usernameKey: u}}], route: {match: [{receiver: a}]}}",
-            &[],
-            "config.receivers[0].existingSecret has no name",
-        ),
-        (
-            &with_receiver("opensearch: {index: x}, existingSecret: {name: s, userKey: u}"),
-            &[],
-            "config.receivers[0].existingSecret.userKey: a receiver of type opensearch has no such key: known are name, usernameKey",
-        ),
-        (
-            &with_receiver("opensearch: {index: x}, existingSecret: s"),
-            &[],
-            "config.receivers[0].existingSecret is no mapping",
-        ),
-        (
-            &with_receiver("webhook: {endpoint: \"https://admin:s3cret@${HOST}/x\"}"),
-            &[],
-            "config.receivers[0].webhook.endpoint: has a password beside a variable",
-        ),
-        (
-            "config: {receivers: {a: {stdout: {}}}, route: {match: [{receiver: a}]}}",
-            &[],
-            "config.receivers is no list",
-        ),
-        (
-            "existingConfigMap: a\nrbac: {create: false}\nreplicaCount: 3",
-            &[],
-            "replicaCount: there is no leader election yet",
-        ),
-        (
-            "existingConfigMap: a\nconfig: {logLevel: info}",
-            &[],
-            "existingConfigMap and config are given",
-        ),
-        (
-            "config: {namespaces: [\"${POD_NAMESPACE}\"]}",
-            &[],
-            "config.namespaces: ${POD_NAMESPACE} can't be known here",
-        ),
-        ("image: null", &[], "missing property 'image'"),
-    ] {
-        let output = template("x", values, sets);
-        let said = text(&output.stderr);
-        assert!(!output.status.success(), "{values}");
-        assert!(said.contains(told), "{values}: {said}");
-    }
 }
 
 #[test]

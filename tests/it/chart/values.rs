@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 
 use super::{Release, chart, check};
-use crate::support::{helm, promtool, text};
+use crate::support::{EXPORTER, helm, promtool, text};
 
 /// One value of `values.yaml`.
 struct Documented {
@@ -130,8 +130,32 @@ fn schema(value: &Value, path: &str, documented: &[Documented]) -> Value {
     schema
 }
 
+/// The configuration's schema, as the exporter prints it.
+fn config_schema() -> Value {
+    let output = Command::new(EXPORTER).arg("schema").output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Unknown keys are the exporter's to tell, which runs all the same.
+fn with_unknown_keys(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            if map.get("additionalProperties") == Some(&Value::Bool(false)) {
+                map.remove("additionalProperties");
+            }
+            map.values_mut().for_each(with_unknown_keys);
+        }
+        Value::Array(values) => values.iter_mut().for_each(with_unknown_keys),
+        _ => {}
+    }
+}
+
 fn whole_schema(values: &Value, documented: &[Documented]) -> String {
     let mut schema = schema(values, "", documented);
+    let mut config = config_schema();
+    with_unknown_keys(&mut config);
+    schema["properties"]["config"]["properties"] = config["properties"].take();
+    schema["definitions"] = config["definitions"].take();
     schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
     schema["title"] = "Values of kubernetes-event-exporter".into();
     for path in bitnami_only() {
@@ -190,6 +214,54 @@ fn schema_and_readme_are_those_of_the_values() {
         &chart().join("README.md"),
         &format!("{before}<!-- values -->\n{table}\n<!-- /values -->\n{after}"),
     );
+}
+
+/// Renders a chart that has nothing but this schema of its values.
+fn validate(schema: &Value, config: &Value) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    file("Chart.yaml", "apiVersion: v2\nname: x\nversion: 1.0.0\n");
+    file("values.schema.json", &schema.to_string());
+    file("values.yaml", &config.to_string());
+    let output = Command::new(helm())
+        .args(["template", "x"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(text(&output.stderr))
+    }
+}
+
+#[test]
+fn every_example_is_valid_by_the_schema_and_can_be_given_to_the_chart() {
+    let schema = config_schema();
+    let examples = fs::read_dir(chart().join("../../config")).unwrap();
+    let mut tried = 0;
+    for example in examples {
+        let path = example.unwrap().path();
+        let config: Value = serde_saphyr::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        validate(&schema, &config).unwrap_or_else(|told| panic!("{}: {told}", path.display()));
+        Release::of(&json!({"config": config}).to_string(), &[]);
+        tried += 1;
+    }
+    assert!(tried > 20, "{tried}");
+    for (wrong, told) in [
+        (json!({"kubeBurst": "60"}), "'/kubeBurst'"),
+        (
+            json!({"routes": []}),
+            "additional properties 'routes' not allowed",
+        ),
+        (
+            json!({"receivers": [{"name": "a", "opensearch": {"indx": "a"}}]}),
+            "additional properties 'indx' not allowed",
+        ),
+    ] {
+        let error = validate(&schema, &wrong).unwrap_err();
+        assert!(error.contains(told), "{wrong}: {error}");
+    }
 }
 
 #[test]
@@ -318,7 +390,9 @@ fn values_of_every_permitted_type_can_be_rendered() {
                 found.push((path.to_owned(), kind.to_owned()));
             }
         }
-        for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+        // The configuration is not the templates' affair.
+        let inner = Some(&schema["properties"]).filter(|_| path != "config");
+        for (key, inner) in inner.and_then(Value::as_object).into_iter().flatten() {
             let inner_path = format!("{path}.{key}");
             paths(inner, inner_path.trim_start_matches('.'), found);
         }

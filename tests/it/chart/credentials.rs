@@ -1,0 +1,177 @@
+//! Where credentials go.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::{EVERYTHING, Release, check, values, with_receiver};
+
+#[test]
+fn every_credential_goes_into_the_secret() {
+    let release = Release::of(&values(EVERYTHING), &[]);
+    let credentials = release.credentials();
+    for (variable, value) in [
+        // A number, as --set gives it, is not 1.2345678901e+10.
+        ("RECEIVER_1_ELASTICSEARCH_API_KEY", "12345678901"),
+        ("RECEIVER_0_OPENSEARCH_HEADER_1_X_TENANT", "t0ken"),
+        (
+            "RECEIVER_0_OPENSEARCH_HOST_0",
+            "https://exporter:p$w@opensearch.logging:9200",
+        ),
+        (
+            "RECEIVER_3_SLACK_WEBHOOK",
+            "https://hooks.slack.com/services/T0/B0/s3cret",
+        ),
+        (
+            "RECEIVER_4_TEAMS_ENDPOINT",
+            "https://teams.example.com:8443/webhook/s3cret",
+        ),
+        ("RECEIVER_6_LOKI_PASSWORD", "true"),
+        (
+            "RECEIVER_7_WEBHOOK_ENDPOINT",
+            "https://user:s3cret@hook.example.com/x",
+        ),
+    ] {
+        assert_eq!(
+            credentials.get(variable).map(String::as_str),
+            Some(value),
+            "{variable}"
+        );
+    }
+    let config = release.config();
+    for secret in ["s3cret", "t0ken", "p$w", "12345678901"] {
+        assert!(!config.contains(secret), "{config}");
+    }
+    // What refers to the environment, is made of the event or is no secret stays.
+    for kept in [
+        "Bearer ${TOKEN}",
+        "${OPSGENIE_KEY}",
+        "{{ .Reason }}",
+        "application/json",
+        "https://other.logging",
+    ] {
+        assert!(config.contains(kept), "{config}");
+    }
+    // Every variable of the configuration is in the pod's environment: from our Secret, or from one that is there already.
+    let environment = release.container()["env"].as_array().unwrap();
+    let from = |name: &str| {
+        let variable = environment.iter().find(|it| it["name"] == name);
+        variable.map(|it| it["valueFrom"]["secretKeyRef"].clone())
+    };
+    assert_eq!(
+        from("RECEIVER_2_OPENSEARCH_PASSWORD"),
+        Some(json!({"name": "opensearch-login", "key": "pass"}))
+    );
+    for variable in credentials.keys() {
+        assert!(from(variable).is_some(), "{variable}");
+    }
+    let told = check(
+        &release,
+        &[
+            ("RECEIVER_2_OPENSEARCH_USERNAME", "u"),
+            ("RECEIVER_2_OPENSEARCH_PASSWORD", "p"),
+            ("TOKEN", "t"),
+            ("OPSGENIE_KEY", "k"),
+        ],
+    );
+    assert_eq!(told, "");
+}
+
+#[test]
+fn what_is_a_credential_means_what_it_meant() {
+    for (receiver, secret) in [
+        // In a configuration two dollars are one.
+        (
+            "opensearch: {index: i, username: u, password: \"pa$$word\"}",
+            "pa$word",
+        ),
+        (
+            "opensearch: {index: i, username: u, password: \"p$w\"}",
+            "p$w",
+        ),
+        (
+            "opensearch: {index: i, username: u, password: \"ab${Xs3cret\"}",
+            "ab${Xs3cret",
+        ),
+        (
+            "opensearch: {index: i, hosts: \"HTTPS://u:s3cret@h\"}",
+            "HTTPS://u:s3cret@h",
+        ),
+        (
+            "webhook: {endpoint: \"https://chat/x?key=s3cret\"}",
+            "https://chat/x?key=s3cret",
+        ),
+        (
+            "webhook: {endpoint: \"https://d/api/0123456789abcdef0\"}",
+            "https://d/api/0123456789abcdef0",
+        ),
+        (
+            "loki: {url: \"http://l/?token=s3cret\", streamLabels: {a: b}}",
+            "http://l/?token=s3cret",
+        ),
+        (
+            "opsgenie: {message: m, apiKey: \"${K}\", URL: \"https://u:s3cret@h\"}",
+            "https://u:s3cret@h",
+        ),
+    ] {
+        let release = Release::of(&with_receiver(receiver), &[]);
+        let found = release.credentials();
+        assert!(
+            found.values().any(|it| it == secret),
+            "{receiver}: {found:?}"
+        );
+        assert!(
+            !release.config().contains(secret),
+            "{receiver}: {}",
+            release.config()
+        );
+    }
+    // What refers to a variable has nothing to hide.
+    for receiver in [
+        "webhook: {endpoint: \"https://h/x\", headers: {Authorization: \"Bearer $TOKEN\"}}",
+        "opensearch: {index: i, hosts: \"https://$USER:$PASS@h:9200\"}",
+        "opensearch: {index: i, username: u, password: \"${PASSWORD:-}\"}",
+    ] {
+        let release = Release::of(&with_receiver(receiver), &[]);
+        let kept = receiver.split('"').rfind(|it| it.contains('$')).unwrap();
+        assert!(
+            release.config().contains(kept),
+            "{receiver}: {}",
+            release.config()
+        );
+    }
+    // Each header has a variable of its own.
+    let two = "webhook: {endpoint: \"https://h\", headers: {X-Key: one, X_Key: two}}";
+    let found = Release::of(&with_receiver(two), &[]).credentials();
+    let found: BTreeSet<&str> = found.values().map(String::as_str).collect();
+    assert_eq!(found, BTreeSet::from(["one", "two"]));
+    let teams = "teams: {}, existingSecret: {name: s, endpointKey: url}";
+    let release = Release::of(&with_receiver(teams), &[]);
+    assert!(
+        release
+            .config()
+            .contains("endpoint: ${RECEIVER_0_TEAMS_ENDPOINT}")
+    );
+}
+
+#[test]
+fn a_configuration_may_be_a_text() {
+    let release = Release::of(
+        "config: |\n  clusterName: {{ .Release.Name }}\n  route: {match: [{receiver: a}]}\n  receivers: [{name: a, opensearch: {index: x, username: u, password: s3cret}}]\n",
+        &[],
+    );
+    assert!(
+        release
+            .config()
+            .contains("clusterName: events-to-opensearch")
+    );
+    assert!(!release.config().contains("s3cret"));
+    assert_eq!(
+        release.credentials()["RECEIVER_0_OPENSEARCH_PASSWORD"],
+        "s3cret"
+    );
+    assert_eq!(check(&release, &[]), "");
+    // A map does not go through tpl: layouts would be empty.
+    let layout = "config: {route: {match: [{receiver: a}]}, receivers: [{name: a, stdout: {layout: {m: \"{{ .Message }}\"}}}]}";
+    assert!(Release::of(layout, &[]).config().contains("{{ .Message }}"));
+}
