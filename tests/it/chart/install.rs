@@ -116,6 +116,9 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
         false
     })
     .await;
+    // Its configuration is one, by the exporter's own word in a pod like its own.
+    let told = run(&cluster, &["test", release, "--timeout", "60s"], "", &[]);
+    assert!(told.contains("Phase:          Succeeded"), "{told}");
     run(&cluster, &["uninstall", release, "--wait"], "", &[]);
     eventually("nothing of it is left", async || {
         pods.list(&ListParams::default())
