@@ -1,6 +1,6 @@
 //! Where keys belong that stand in the wrong section, and keys that must not be ignored.
 
-use crate::yaml::Advice;
+use crate::yaml::{Advice, nearest};
 
 /// A part of the file that has keys of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,20 @@ const SINKS: [&str; 20] = [
     "opscenter",
 ];
 const OPENSEARCH: &[&str] = &["opensearch", "elasticsearch"];
+/// Those with a user, or a bearer token.
+const ACCESS: &[&str] = &["opensearch", "elasticsearch", "webhook", "loki"];
+/// Those that write documents.
+const DOCUMENTS: &[&str] = &[
+    "opensearch",
+    "elasticsearch",
+    "webhook",
+    "loki",
+    "teams",
+    "file",
+    "pipe",
+    "syslog",
+    "stdout",
+];
 /// Keys of sinks, with the types of receivers that have them.
 const SINK: [(&str, &[&str]); 43] = [
     ("hosts", OPENSEARCH),
@@ -94,18 +108,9 @@ const SINK: [(&str, &[&str]); 43] = [
     ("gzip", OPENSEARCH),
     ("cloudID", OPENSEARCH),
     ("apiKey", &["opensearch", "elasticsearch", "opsgenie"]),
-    (
-        "username",
-        &["opensearch", "elasticsearch", "webhook", "loki"],
-    ),
-    (
-        "password",
-        &["opensearch", "elasticsearch", "webhook", "loki"],
-    ),
-    (
-        "bearerToken",
-        &["opensearch", "elasticsearch", "webhook", "loki"],
-    ),
+    ("username", ACCESS),
+    ("password", ACCESS),
+    ("bearerToken", ACCESS),
     (
         "headers",
         &["opensearch", "elasticsearch", "webhook", "loki", "teams"],
@@ -122,34 +127,8 @@ const SINK: [(&str, &[&str]); 43] = [
             "opsgenie",
         ],
     ),
-    (
-        "deDot",
-        &[
-            "opensearch",
-            "elasticsearch",
-            "webhook",
-            "loki",
-            "teams",
-            "file",
-            "pipe",
-            "syslog",
-            "stdout",
-        ],
-    ),
-    (
-        "layout",
-        &[
-            "opensearch",
-            "elasticsearch",
-            "webhook",
-            "loki",
-            "teams",
-            "file",
-            "pipe",
-            "syslog",
-            "stdout",
-        ],
-    ),
+    ("deDot", DOCUMENTS),
+    ("layout", DOCUMENTS),
     ("endpoint", &["webhook", "slack", "teams"]),
     ("method", &["webhook"]),
     ("url", &["loki"]),
@@ -268,6 +247,12 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
             "requests are not signed for AWS (yet), and would be refused: use `username` and `password`, or a proxy that signs them under `hosts`"
                 .to_owned(),
         )),
+        Section::Sink if address(last(path), key).is_some() => Some(Advice::Hint(format!(
+            "here the key is `{}`",
+            address(last(path), key).unwrap_or_default()
+        ))),
+        // It is more likely a slip than another type's key.
+        Section::Sink if nearest(key, keys_of(last(path))).is_some() => None,
         Section::Sink if !owners.is_empty() && !owners.contains(&last(path)) => {
             Some(Advice::Hint(format!(
                 "`{key}` is a key of {}, not of `{}`",
@@ -291,6 +276,31 @@ fn owners(key: &str) -> &'static [&'static str] {
     let exact = SINK.iter().find(|(name, _)| *name == key);
     let found = exact.or_else(|| SINK.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)));
     found.map_or(&[], |(_, owners)| owners)
+}
+
+/// The keys of a type of receiver.
+fn keys_of(sink: &str) -> impl Iterator<Item = &'static str> {
+    let of_it = SINK
+        .iter()
+        .filter(move |(_, owners)| owners.contains(&sink));
+    of_it.map(|(name, _)| *name)
+}
+
+/// What a type of receiver calls the URL that another calls `key`.
+fn address(sink: &str, key: &str) -> Option<&'static str> {
+    if !["url", "endpoint", "hosts", "host"].contains(&key.to_ascii_lowercase().as_str()) {
+        return None;
+    }
+    let own = match sink {
+        "opensearch" | "elasticsearch" => "hosts",
+        "webhook" | "teams" => "endpoint",
+        "slack" => "webhook",
+        "loki" => "url",
+        "opsgenie" => "URL",
+        _ => return None,
+    };
+    // Slack has an `endpoint` besides.
+    (own != key).then_some(own)
 }
 
 /// `opensearch:` or `elasticsearch:`

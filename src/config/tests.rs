@@ -585,6 +585,18 @@ fn a_key_misplaced_in_a_receiver_is_told_where_it_belongs() {
             "`streamLabels` is a key of `loki:`, not of `stdout`",
         ),
         (
+            receiver("opsgenie: {apiKey: k, message: m, url: \"https://x\"}"),
+            "`url`, ignored; here the key is `URL`",
+        ),
+        (
+            receiver("opensearch: {index: a, url: \"https://x\"}"),
+            "`url`, ignored; here the key is `hosts`",
+        ),
+        (
+            receiver("opsgenie: {apiKey: k, message: m, tag: [a]}"),
+            "`tag`, ignored; did you mean `tags`?",
+        ),
+        (
             top("indexFormat: a"),
             "`indexFormat` belongs into an entry of `receivers`, under its type (`opensearch:`, `elasticsearch:`)",
         ),
