@@ -21,6 +21,7 @@ use super::{
 use crate::batch::QueueSender;
 use crate::receiver::OnFull;
 use crate::route::RouteConfig;
+use crate::sink::http::Secrets;
 use crate::sink::preview::Preview;
 use crate::telemetry;
 
@@ -177,6 +178,7 @@ fn dry_run(
         .map(|one| one.name.clone())
         .collect();
     let sinks = Pipeline::sinks(config).map_err(|problems| ConfigError::of(path, problems))?;
+    let secrets = secrets_of_environment();
     let (mut unread, mut rejected) = (0, 0);
     for event in events {
         let Some(event) = readable(event, &mut unread) else {
@@ -194,10 +196,23 @@ fn dry_run(
                 preview,
                 rejected: reason,
             };
-            say(format_args!("{}", serde_json::to_string(&line)?))?;
+            let mut line = serde_json::to_string(&line)?;
+            secrets.hide_in(&mut line);
+            say(format_args!("{line}"))?;
         }
     }
     Ok(exit_code(unread == 0 && rejected == 0))
+}
+
+/// What variables hold that are secrets by their names: a layout may put them anywhere.
+fn secrets_of_environment() -> Secrets {
+    const WORDS: [&str; 6] = ["KEY", "TOKEN", "SECRET", "PASS", "CRED", "AUTH"];
+    let named = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.to_str()?.to_ascii_uppercase();
+        let is_secret = WORDS.iter().any(|word| name.contains(word));
+        value.into_string().ok().filter(|_| is_secret)
+    });
+    Secrets::of_values(named)
 }
 
 /// What one receiver would be sent of one event.

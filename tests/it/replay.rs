@@ -188,6 +188,32 @@ fn output_that_nobody_reads_is_the_end() {
     }
 }
 
+#[test]
+fn a_dry_run_shows_no_secret_of_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "route: {match: [{receiver: a}]}\nreceivers: [{name: a, webhook: {endpoint: \"http://h/\", layout: {routing_key: \"${ROUTING_KEY}\", region: \"${REGION}\"}}}]";
+    std::fs::write(folder.path().join("config.yaml"), config).unwrap();
+    std::fs::write(folder.path().join("events.json"), lines("e", 1, "m")).unwrap();
+    let output = Command::new(EXPORTER)
+        .args([
+            "replay",
+            "config.yaml",
+            "--events",
+            "events.json",
+            "--dry-run",
+        ])
+        .current_dir(folder.path())
+        .env("ROUTING_KEY", "R0\"23456789")
+        .env("REGION", "eu-central-1")
+        .output()
+        .unwrap();
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        line["document"],
+        serde_json::json!({"region": "eu-central-1", "routing_key": "***"})
+    );
+}
+
 #[tokio::test]
 async fn a_replay_that_is_told_to_stop_gives_its_account() {
     // Nobody answers behind this port.

@@ -18,6 +18,8 @@ pub struct Secrets(Vec<Vec<u8>>);
 
 /// A shorter text is as likely to be a word of the answer.
 const MIN_LENGTH: usize = 4;
+/// A value of which nobody says where it stands may be a number or a word if it is shorter.
+const MIN_VALUE: usize = 8;
 /// A part of a path that is shorter is a name.
 const MIN_SEGMENT: usize = 16;
 const HIDDEN: &[u8] = b"***";
@@ -53,9 +55,22 @@ impl Secrets {
                 secrets.add_of_url(segment);
             }
         }
-        // A secret in another one is no longer found once that is hidden.
-        secrets.0.sort_by_key(|secret| Reverse(secret.len()));
-        secrets
+        secrets.longest_first()
+    }
+
+    /// These values. Short ones are left out.
+    pub fn of_values(values: impl Iterator<Item = String>) -> Self {
+        let mut secrets = Self::default();
+        for value in values.filter(|value| value.len() >= MIN_VALUE) {
+            secrets.add(value.as_bytes());
+        }
+        secrets.longest_first()
+    }
+
+    /// A secret in another one is no longer found once that is hidden.
+    fn longest_first(mut self) -> Self {
+        self.0.sort_by_key(|secret| Reverse(secret.len()));
+        self
     }
 
     /// `text` without them.
