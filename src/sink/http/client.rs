@@ -22,8 +22,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its beginning.
     pub body: Vec<u8>,
-    /// Not to be shown of it.
-    secrets: Secrets,
+    /// What was asked, and with which headers: what of that is a secret is looked for only where an answer is shown.
+    asked: (Url, HeaderMap),
 }
 
 /// How much of an answer is read, for its words and for its connection.
@@ -66,7 +66,7 @@ impl HttpClient {
         if let Some(user) = user(request.url()) {
             request.headers_mut().entry(AUTHORIZATION).or_insert(user);
         }
-        let secrets = Secrets::of(request.headers(), request.url());
+        let asked = (request.url().clone(), request.headers().clone());
         let mut response = self.0.execute(request).await.map_err(no_answer)?;
         // A short answer is read to its end, so that the connection can serve again.
         let mut body = Vec::new();
@@ -80,7 +80,7 @@ impl HttpClient {
             status: response.status().as_u16(),
             headers: std::mem::take(response.headers_mut()),
             body,
-            secrets,
+            asked,
         })
     }
 }
@@ -95,9 +95,11 @@ impl Answer {
 
     /// The error that the answer stands for, in the server's words.
     pub fn error(&self, kind: SendErrorKind) -> SendError {
-        let reason = match self.status {
-            300..=399 => format!("HTTP {}: redirects are not followed", self.status),
-            _ => reason(self.status, &self.secrets.hide(&self.body)),
+        let reason = if (300..=399).contains(&self.status) {
+            format!("HTTP {}: redirects are not followed", self.status)
+        } else {
+            let (url, headers) = &self.asked;
+            reason(self.status, &Secrets::of(headers, url).hide(&self.body))
         };
         SendError {
             kind,
