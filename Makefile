@@ -11,7 +11,7 @@ demo: ## the exporter at work on a real cluster and OpenSearch (KEEP=1: leave it
 demo-stop: ## end a demo that was left running
 	@tests/env/demo.sh stop
 
-env: ## build and install the servers that the tests and the demo use (ten minutes the first time)
+env: ## build and install the servers that the tests and the demo use (a quarter of an hour the first time)
 	@tests/env/install.sh
 
 test: env ## every test, against real servers
