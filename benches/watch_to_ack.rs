@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kubernetes_event_exporter::app::App;
+use kubernetes_event_exporter::cluster::Cluster;
 use kubernetes_event_exporter::config::Config;
 use kubernetes_event_exporter::metrics::Metrics;
 use kubernetes_event_exporter::source::client;
@@ -107,7 +108,8 @@ fn measure(
             let metrics = Arc::new(Metrics::new(None).unwrap());
             let client = client::connect(&kube::Config::new(url.parse().unwrap()), metrics.api()).unwrap();
             let config = Config::parse(&config, &|_| None).unwrap().config;
-            let app = App::build(config, "bench", &client, &metrics).unwrap();
+            let cluster = Cluster::new(client, &config, metrics);
+            let app = App::build(config, "bench", cluster, None, Arc::default()).await.unwrap();
             let shutdown = CancellationToken::new();
             let before = cpu();
             let started = tokio::time::Instant::now();

@@ -1,4 +1,5 @@
-//! The HTTP endpoint for probes, Prometheus and people: `GET` only, small requests only, nothing that changes anything.
+//! The HTTP endpoint for probes, Prometheus and people: small requests only, and `GET` only, but for `POST /-/reload` where
+//! that is enabled.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -10,11 +11,11 @@ use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, error};
 
 use crate::health::WatchHealth;
@@ -42,11 +43,13 @@ const MAX_HEAD: usize = 16 << 10;
 // === impl Admin ===
 
 impl Admin {
-    /// Binds `address`, as Go writes it: `:2112` is every interface, of IPv6 too where there is one.
+    /// Binds `address`, as Go writes it: `:2112` is every interface, of IPv6 too where there is one. `reload` is told when
+    /// somebody wants the configuration read anew; without it nobody can.
     pub async fn bind(
         address: &str,
         metrics: Arc<Metrics>,
         watches: &[Arc<WatchHealth>],
+        reload: Option<Arc<Notify>>,
     ) -> anyhow::Result<Self> {
         let listener = match address.strip_prefix(':') {
             Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
@@ -70,6 +73,17 @@ impl Admin {
             .route("/readyz", get(ready))
             .route("/-/ready", get(ready))
             .with_state(shared);
+        let router = match reload {
+            Some(asked) => router.route(
+                "/-/reload",
+                post(async move || {
+                    asked.notify_one();
+                    // What comes of it is in the log and the metrics, in a moment.
+                    StatusCode::ACCEPTED
+                }),
+            ),
+            None => router,
+        };
         Ok(Self { listener, router })
     }
 

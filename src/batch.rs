@@ -2,6 +2,9 @@
 //!
 //! Bounded by bytes, because an event can weigh a mebibyte. One end pushes, the other takes batches; the queue ends
 //! when the pushing end is dropped and it is empty. Nothing in it is ever thrown away.
+//!
+//! Whoever asks for the next batch says by that that the one before is settled: until then the queue remembers where its
+//! events can be read again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::event::Event;
+use crate::mark::{Mark, lower};
 
 /// When a batch is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +41,10 @@ pub struct QueueState {
 /// Makes a queue that takes events until they weigh `max_bytes`. An event heavier than that is taken when it is empty.
 pub fn queue(max_bytes: usize) -> (QueueSender, BatchQueue) {
     let shared = Arc::new(Shared {
-        max_bytes,
-        state: Mutex::default(),
+        state: Mutex::new(State {
+            max_bytes,
+            ..State::default()
+        }),
         more: Notify::new(),
         room: Notify::new(),
     });
@@ -56,7 +62,6 @@ pub struct BatchQueue(Arc<Shared>);
 pub struct QueueProbe(Arc<Shared>);
 
 struct Shared {
-    max_bytes: usize,
     state: Mutex<State>,
     /// Rung when the taking end may have something to do.
     more: Notify,
@@ -66,8 +71,11 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    max_bytes: usize,
     events: VecDeque<Queued>,
     bytes: usize,
+    /// By watch, where the batch that was taken last can be read again.
+    taken: Vec<(usize, Mark)>,
     closed: bool,
     /// An event has found no room: the batch is as large as it gets.
     pressed: bool,
@@ -106,7 +114,7 @@ impl QueueSender {
     pub async fn half_empty(&self) {
         loop {
             let room = self.0.room.notified();
-            if self.0.lock().bytes <= self.0.max_bytes / 2 {
+            if self.0.lock().is_half_empty() {
                 // The bell may have been meant for another that waits.
                 self.0.room.notify_one();
                 return;
@@ -135,6 +143,7 @@ impl BatchQueue {
     ///
     /// Dropping the future loses nothing: events leave the queue only when a batch is returned.
     pub async fn next(&mut self, limits: BatchLimits) -> Option<Vec<Arc<Event>>> {
+        self.0.lock().taken.clear();
         let oldest = loop {
             let more = self.0.more.notified();
             {
@@ -154,10 +163,7 @@ impl BatchQueue {
             let more = self.0.more.notified();
             {
                 let mut state = self.0.lock();
-                if state.closed
-                    || state.is_full(limits, self.0.max_bytes)
-                    || Instant::now() >= deadline
-                {
+                if state.closed || state.is_full(limits) || Instant::now() >= deadline {
                     state.filling = None;
                     let batch = state.take(limits);
                     drop(state);
@@ -191,7 +197,34 @@ impl QueueProbe {
 
     /// How many bytes it takes.
     pub fn capacity(&self) -> usize {
-        self.0.max_bytes
+        self.0.lock().max_bytes
+    }
+
+    /// Changes how many bytes it takes, from the next event on.
+    pub fn resize(&self, max_bytes: usize) {
+        self.0.lock().max_bytes = max_bytes;
+        self.0.room.notify_one();
+    }
+
+    /// Whether it is at most half full.
+    pub fn is_half_empty(&self) -> bool {
+        self.0.lock().is_half_empty()
+    }
+
+    /// Lowers marks, by watch, to where what is queued can be read again.
+    pub fn lower_to_queued(&self, marks: &mut [Mark]) {
+        for queued in &self.0.lock().events {
+            let origin = queued.event.origin;
+            lower(marks, origin.watch, origin.resume);
+        }
+    }
+
+    /// Lowers marks to where what is queued, and the batch that is not settled, can be read again.
+    pub fn lower_to_unsettled(&self, marks: &mut [Mark]) {
+        self.lower_to_queued(marks);
+        for &(watch, resume) in &self.0.lock().taken {
+            lower(marks, watch, resume);
+        }
     }
 }
 
@@ -205,7 +238,7 @@ impl Shared {
 
     fn push(&self, event: &Arc<Event>, weight: usize) -> bool {
         let mut state = self.lock();
-        if state.bytes + weight > self.max_bytes && !state.events.is_empty() {
+        if state.bytes + weight > state.max_bytes && !state.events.is_empty() {
             state.pressed = true;
             self.more.notify_one();
             return false;
@@ -216,9 +249,7 @@ impl Shared {
             since: Instant::now(),
         });
         state.bytes += weight;
-        let due = state
-            .filling
-            .is_none_or(|limits| state.is_full(limits, self.max_bytes));
+        let due = state.filling.is_none_or(|limits| state.is_full(limits));
         drop(state);
         if due {
             self.more.notify_one();
@@ -230,10 +261,27 @@ impl Shared {
 // === impl State ===
 
 impl State {
-    fn is_full(&self, limits: BatchLimits, capacity: usize) -> bool {
+    fn is_full(&self, limits: BatchLimits) -> bool {
         self.pressed
             || self.events.len() >= limits.max_events
-            || self.bytes >= limits.max_bytes.min(capacity)
+            || self.bytes >= limits.max_bytes.min(self.max_bytes)
+    }
+
+    fn is_half_empty(&self) -> bool {
+        self.bytes <= self.max_bytes / 2
+    }
+
+    /// Remembers where an event that leaves the queue can be read again.
+    fn remember(&mut self, event: &Event) {
+        let origin = event.origin;
+        match self
+            .taken
+            .iter_mut()
+            .find(|(watch, _)| *watch == origin.watch)
+        {
+            Some((_, mark)) => *mark = origin.resume.min(*mark),
+            None => self.taken.push((origin.watch, origin.resume)),
+        }
     }
 
     fn take(&mut self, limits: BatchLimits) -> Vec<Arc<Event>> {
@@ -246,6 +294,7 @@ impl State {
             }
             if let Some(next) = self.events.pop_front() {
                 bytes += next.weight;
+                self.remember(&next.event);
                 batch.push(next.event);
             }
         }
@@ -377,6 +426,35 @@ mod tests {
         assert_eq!(next.await.unwrap().len(), 1);
         assert_eq!(start.elapsed(), Duration::ZERO);
         assert!(queue.next(limits(100, 60_000)).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_settled_when_the_next_is_asked_for() {
+        let read_at = |resume: u64| {
+            let mut event = Event::default();
+            event.origin.resume.version = resume;
+            Arc::new(event)
+        };
+        let (sender, mut queue) = queue(1 << 20);
+        let probe = sender.probe();
+        let marks = || {
+            let mut queued = [Mark::default().at("9")];
+            let mut unsettled = queued;
+            probe.lower_to_queued(&mut queued);
+            probe.lower_to_unsettled(&mut unsettled);
+            (queued[0].version, unsettled[0].version)
+        };
+        for resume in [5, 4, 7] {
+            sender.push(read_at(resume)).await;
+        }
+        assert_eq!(marks(), (4, 4));
+        queue.next(limits(2, 1000)).await.unwrap();
+        assert_eq!(marks(), (7, 4), "two are with the sink");
+        queue.next(limits(1, 1000)).await.unwrap();
+        assert_eq!(marks(), (9, 7));
+        drop(sender);
+        assert!(queue.next(limits(1, 1000)).await.is_none());
+        assert_eq!(marks(), (9, 9));
     }
 
     proptest::proptest! {

@@ -10,17 +10,20 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::runtime;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::check::{CheckArgs, check};
 use self::input::EventReader;
 use crate::admin::Admin;
-use crate::app::{App, Pipeline};
+use crate::app::App;
+use crate::cluster::Cluster;
 use crate::config::{Config, ConfigError, Loaded};
 use crate::enrich::Enricher;
 use crate::event::{Event, visible};
 use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
 use crate::route::Route;
 use crate::shutdown::Signals;
 use crate::source::client;
@@ -79,6 +82,9 @@ struct RunArgs {
     /// How long to deliver what is held when told to stop; 5 s less than the pod's terminationGracePeriodSeconds
     #[arg(long, value_name = "SECONDS", default_value_t = 25)]
     grace_period: u64,
+    /// Let a POST to /-/reload have the configuration read anew at once, as SIGHUP does
+    #[arg(long)]
+    enable_reload: bool,
 }
 
 #[derive(Debug, Args)]
@@ -188,13 +194,14 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The incumbent's flags have one dash, or two, as Go's do.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 12] = [
+    const FLAGS: [&str; 13] = [
         "conf",
         "config",
         "kubeconfig",
         "metrics-address",
         "metrics-tls-config",
         "grace-period",
+        "enable-reload",
         "strict",
         "event",
         "events",
@@ -218,7 +225,10 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             "-metrics-tls-config is not supported: leave it out, and put a proxy in front of the metrics instead".to_owned()
         ));
     }
-    let (path, loaded) = load_or_built_in(args.conf.as_deref())?;
+    let (file, loaded) = load_or_built_in(args.conf.as_deref())?;
+    let path = file
+        .as_ref()
+        .map_or("(built in)".to_owned(), |file| file.display().to_string());
     let config = loaded.config;
     telemetry::init(config.log_level, config.log_format);
     for warning in &loaded.warnings {
@@ -228,14 +238,18 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(config.metrics_name_prefix.as_deref())?);
     let cluster = client::config(args.kubeconfig.as_deref()).await?;
     let client = client::connect(&cluster, metrics.api())?;
-    let app = App::build(config, &path, &client, &metrics)?;
-    let admin = Admin::bind(&args.metrics_address, metrics, &app.health).await?;
+    let cluster = Cluster::new(client, &config, Arc::clone(&metrics));
+    let asked = Arc::new(Notify::new());
+    let app = App::build(config, &path, cluster, file, Arc::clone(&asked)).await?;
+    let reload = args.enable_reload.then(|| Arc::clone(&asked));
+    let admin = Admin::bind(&args.metrics_address, metrics, &app.health, reload).await?;
     info!(version = crate::VERSION, revision = crate::REVISION, config = path, metrics = %admin.address()?, "starting");
 
     let shutdown = CancellationToken::new();
     let told = shutdown.clone();
     let stop = async {
-        let signal = signals.next().await;
+        let reload = || asked.notify_one();
+        let signal = signals.next_and(&reload).await;
         info!(signal, "stopping");
         told.cancel();
         let signal = signals.next().await;
@@ -252,17 +266,13 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The configuration and its name.
-fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<(String, Loaded)> {
+/// The configuration, and the file that it comes from.
+fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<(Option<PathBuf>, Loaded)> {
     let path = given.unwrap_or_else(|| Path::new("config.yaml"));
     if given.is_none() && !path.exists() {
-        return Ok((
-            "(built in)".to_owned(),
-            Config::built_in(io::stdout().is_terminal())?,
-        ));
+        return Ok((None, Config::built_in(io::stdout().is_terminal())?));
     }
-    let loaded = Config::load(path)?;
-    Ok((path.display().to_string(), loaded))
+    Ok((Some(path.to_owned()), Config::load(path)?))
 }
 
 /// Reads a configuration, compiles its routes, and tells of everything that is odd.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use self::check::{Check, check_receivers, check_route};
+pub use self::fingerprint::Fingerprints;
 use self::foreign::{Foreign, Reasons};
 use self::lookup::LookupFile;
 pub use self::receiver::ReceiverConfig;
@@ -21,6 +22,7 @@ use crate::telemetry::{LogFormat, LogLevel};
 use crate::yaml::{self, Located, Problem, Value};
 
 mod check;
+mod fingerprint;
 mod foreign;
 mod lookup;
 mod receiver;
@@ -45,6 +47,8 @@ pub struct Config {
     pub metrics_name_prefix: Option<String>,
     /// How involved objects are looked up; `None` if they are not.
     pub lookup: Option<LookupConfig>,
+    /// The file that the checkpoint is kept in, if it is one.
+    pub checkpoint: Option<PathBuf>,
     /// Where events go.
     pub route: RouteConfig,
     /// To whom.
@@ -117,6 +121,7 @@ struct File {
     namespace: Located<String>,
     namespaces: Vec<Located<String>>,
     leader_election: LeaderElection,
+    checkpoint: CheckpointSection,
     route: Option<Located<RouteConfig>>,
     receivers: Vec<Located<ReceiverFile>>,
     #[serde(rename = "omitLookup")]
@@ -148,6 +153,13 @@ struct File {
     cache_ttl: Option<Located<Value>>,
     #[cfg_attr(test, schemars(skip))]
     mapping_cache_size: Option<Located<Value>>,
+}
+
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CheckpointSection {
+    file: Option<PathBuf>,
 }
 
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -186,16 +198,19 @@ impl ConfigError {
 impl Config {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-        let text = read(path)?;
-        let path = path.display().to_string();
+        Self::of_text(&read(path)?, &path.display().to_string())
+    }
+
+    /// Reads the text of the file that is called `path`.
+    pub fn of_text(text: &str, path: &str) -> Result<Loaded, ConfigError> {
         let Inspection {
             config,
             errors,
             warnings,
-        } = Self::inspect(&text, &|name| std::env::var(name).ok());
+        } = Self::inspect(text, &|name| std::env::var(name).ok());
         match config {
             Some(config) if errors.is_empty() => Ok(Loaded { config, warnings }),
-            _ => Err(ConfigError::of(&path, errors)),
+            _ => Err(ConfigError::of(path, errors)),
         }
     }
 
@@ -317,6 +332,7 @@ impl File {
                 .map(|prefix| prefix.value)
                 .filter(|prefix| !prefix.is_empty()),
             lookup,
+            checkpoint: self.checkpoint.file,
             route,
             receivers,
         }

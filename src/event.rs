@@ -14,6 +14,7 @@ pub use self::document::{ApiEvent, Compat, Document, DocumentOptions};
 pub use self::lenient::{from_slice, without_lone_surrogates};
 pub use self::time::Time;
 pub use self::visible::visible;
+use crate::mark::Origin;
 
 mod document;
 pub mod go_json;
@@ -76,6 +77,9 @@ pub struct Event {
     /// The object that it is about.
     #[serde(deserialize_with = "or_default")]
     pub involved_object: InvolvedObject,
+    /// Where it was read; the default for one that was not watched.
+    #[serde(skip)]
+    pub origin: Origin,
 }
 
 /// The Event's own metadata. `managedFields` is left out.

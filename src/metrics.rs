@@ -23,6 +23,7 @@ mod occurrences;
 /// Every family, and the registry they are in.
 pub struct Metrics {
     registry: Registry,
+    config: ConfigMetrics,
     queues: Mutex<Vec<WatchedQueue>>,
     source: SourceMetrics,
     router: RouterMetrics,
@@ -45,6 +46,8 @@ pub struct SourceMetrics {
     received: IntCounterVec,
     last_activity: Gauge,
     incumbent: Option<IncumbentMetrics>,
+    /// What is read was counted before.
+    again: bool,
 }
 
 /// Counters of the router.
@@ -70,6 +73,9 @@ pub struct ReceiverMetrics {
     pub retried: IntCounter,
     pub rejected: IntCounter,
     pub queue_full: IntCounter,
+    pub too_old: IntCounter,
+    pub expired: IntCounter,
+    pub parked: Gauge,
     pub in_flight: Gauge,
     pub lag: Histogram,
     pub last_delivery: Gauge,
@@ -86,6 +92,7 @@ struct ReceiverFamilies {
     rejected: IntCounterVec,
     dropped: IntCounterVec,
     expired: IntCounterVec,
+    parked: GaugeVec,
     in_flight: GaugeVec,
     lag: HistogramVec,
     last_delivery: GaugeVec,
@@ -109,6 +116,11 @@ struct IncumbentMetrics {
     cache_misses: IntCounter,
 }
 
+struct ConfigMetrics {
+    successful: Gauge,
+    success_time: Gauge,
+}
+
 struct WatchedQueue {
     receiver: String,
     probe: QueueProbe,
@@ -123,7 +135,7 @@ impl Metrics {
         let families = Families::new(&registry, prefix);
         let incumbent = prefix.map(|_| families.incumbent()).transpose()?;
         families.build_info()?;
-        families.config()?;
+        let config = families.config()?;
         let watch_last_activity = families.gauge(
             "watch_last_activity_timestamp_seconds",
             "When the API server last sent something.",
@@ -142,15 +154,26 @@ impl Metrics {
         registry.register(Box::new(
             prometheus::process_collector::ProcessCollector::for_self(),
         ))?;
-        Ok(Self {
+        let metrics = Self {
             registry,
+            config,
             queues: Mutex::default(),
             source,
             router,
             lookups,
             api,
             receivers,
-        })
+        };
+        metrics.config_taken(true);
+        Ok(metrics)
+    }
+
+    /// A configuration was read, and is in use or not.
+    pub fn config_taken(&self, successful: bool) {
+        self.config.successful.set(f64::from(u8::from(successful)));
+        if successful {
+            self.config.success_time.set(now());
+        }
     }
 
     /// Handles of the source.
@@ -177,7 +200,6 @@ impl Metrics {
     pub fn receiver(&self, name: &str, queue: QueueProbe) -> ReceiverMetrics {
         let families = &self.receivers;
         let labels = &[name];
-        families.expired.with_label_values(labels);
         for code in ["200", "ok", "error"] {
             families.requests.with_label_values(&[name, code]);
         }
@@ -187,19 +209,23 @@ impl Metrics {
             .queue_capacity
             .with_label_values(labels)
             .set(capacity);
-        self.queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(WatchedQueue {
-                receiver: name.to_owned(),
-                probe: queue,
-            });
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was removed and is there again.
+        queues.retain(|one| one.receiver != name);
+        queues.push(WatchedQueue {
+            receiver: name.to_owned(),
+            probe: queue,
+        });
+        drop(queues);
         ReceiverMetrics {
             delivered: families.delivered.with_label_values(labels),
             duplicates: families.duplicates.with_label_values(labels),
             retried: families.retried.with_label_values(labels),
             rejected: families.rejected.with_label_values(labels),
             queue_full: families.dropped.with_label_values(&[name, "queue_full"]),
+            too_old: families.dropped.with_label_values(&[name, "max_event_age"]),
+            expired: families.expired.with_label_values(labels),
+            parked: families.parked.with_label_values(labels),
             in_flight: families.in_flight.with_label_values(labels),
             lag: families.lag.with_label_values(labels),
             last_delivery: families.last_delivery.with_label_values(labels),
@@ -254,8 +280,20 @@ impl Metrics {
 // === impl SourceMetrics ===
 
 impl SourceMetrics {
+    /// Of a source that reads once more what was counted.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self {
+            again: true,
+            ..self
+        }
+    }
+
     /// Counts an event that was read.
     pub fn received(&self, event: &Event) {
+        if self.again {
+            return;
+        }
         let kind = match event.kind.as_str() {
             kind @ ("Normal" | "Warning") => kind,
             _ => "other",
@@ -273,6 +311,9 @@ impl SourceMetrics {
 
     /// Counts an event that a first list leaves out.
     pub fn discarded(&self) {
+        if self.again {
+            return;
+        }
         self.too_old.inc();
         if let Some(incumbent) = &self.incumbent {
             incumbent.discarded.inc();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -32,14 +33,24 @@ pub enum OnFull {
     Drop,
 }
 
+/// How a receiver delivers. It may change while it does.
+pub struct Delivery {
+    /// Where its events go.
+    pub sink: Box<dyn Sink>,
+    /// How they are put together.
+    pub limits: BatchLimits,
+    /// How attempts are repeated.
+    pub retry: RetryLimits,
+    /// Where those go that the sink will never take.
+    pub dead_letter: DeadLetter,
+}
+
 /// A queue, a sink, and what lies between.
 pub struct Receiver {
     name: String,
     queue: BatchQueue,
-    sink: Box<dyn Sink>,
-    limits: BatchLimits,
-    retry: RetryLimits,
-    dead_letter: DeadLetter,
+    delivery: Delivery,
+    changes: mpsc::UnboundedReceiver<Delivery>,
     metrics: ReceiverMetrics,
     outage: Outage,
     /// The program is to end soon.
@@ -62,47 +73,52 @@ const MIN_BATCH_BYTES: usize = 64 << 10;
 // === impl Receiver ===
 
 impl Receiver {
-    /// A receiver that has not begun.
+    /// A receiver that has not begun, and where it can be told to deliver in another way.
     pub fn new(
         name: String,
         queue: BatchQueue,
-        sink: Box<dyn Sink>,
-        limits: BatchLimits,
-        retry: RetryLimits,
-        dead_letter: DeadLetter,
+        delivery: Delivery,
         metrics: ReceiverMetrics,
-    ) -> Self {
-        Self {
+    ) -> (Self, mpsc::UnboundedSender<Delivery>) {
+        let (sender, changes) = mpsc::unbounded_channel();
+        let receiver = Self {
             name,
             queue,
-            sink,
-            limits,
-            retry,
-            dead_letter,
+            delivery,
+            changes,
             metrics,
             outage: Outage::default(),
             ending: CancellationToken::new(),
-        }
+        };
+        (receiver, sender)
     }
 
     /// Delivers until the queue is closed and empty; once `ending`, without long waits between attempts. Fails if the sink
     /// is closed for good.
     pub async fn run(mut self, ending: CancellationToken) -> Result<(), SinkClosed> {
         self.ending = ending;
-        while let Some(batch) = self.queue.next(self.limits).await {
+        loop {
+            let batch = tokio::select! {
+                biased;
+                Some(delivery) = self.changes.recv() => {
+                    self.delivery = delivery;
+                    continue;
+                }
+                batch = self.queue.next(self.delivery.limits) => batch,
+            };
+            let Some(batch) = batch else { return Ok(()) };
             self.deliver(batch).await?;
         }
-        Ok(())
     }
 
     /// Delivers one batch, in as many pieces and attempts as it takes.
     async fn deliver(&mut self, batch: Vec<Arc<Event>>) -> Result<(), SinkClosed> {
-        let mut backoff = Backoff::new(self.retry);
+        let mut backoff = Backoff::new(self.delivery.retry);
         let mut pieces = vec![batch];
         self.show_in_flight(&pieces);
         while let Some(mut piece) = pieces.pop() {
             let started = Instant::now();
-            let answer = self.sink.send(&piece).await;
+            let answer = self.delivery.sink.send(&piece).await;
             self.metrics
                 .duration
                 .observe(started.elapsed().as_secs_f64());
@@ -116,7 +132,7 @@ impl Receiver {
                         self.wait(&mut backoff, &cause).await;
                     } else {
                         self.show_in_flight(&pieces);
-                        backoff = Backoff::new(self.retry);
+                        backoff = Backoff::new(self.delivery.retry);
                     }
                 }
                 Err(error) => {
@@ -207,7 +223,7 @@ impl Receiver {
 
     async fn reject(&mut self, event: &Event, reason: &str) {
         self.metrics.rejected.inc();
-        self.dead_letter.put(event, reason).await;
+        self.delivery.dead_letter.put(event, reason).await;
     }
 
     async fn wait(&mut self, backoff: &mut Backoff, cause: &SendError) {
@@ -225,6 +241,11 @@ impl Receiver {
         let until = Instant::now() + wait;
         tokio::select! {
             () = sleep_until(until) => {}
+            // Which may be what was missing.
+            Some(delivery) = self.changes.recv() => {
+                self.delivery = delivery;
+                *backoff = Backoff::new(self.delivery.retry);
+            }
             // There is not much time left to find the sink back.
             () = self.ending.cancelled() => sleep_until(until.min(Instant::now() + LAST_WAIT)).await,
         }
@@ -243,14 +264,14 @@ impl Receiver {
         }
         let bytes: usize = batch.iter().map(|event| event.weight()).sum();
         let smaller = (bytes / 2).max(MIN_BATCH_BYTES);
-        if smaller < self.limits.max_bytes {
+        if smaller < self.delivery.limits.max_bytes {
             warn!(
                 receiver = self.name,
                 error = error.reason,
                 bytes = smaller,
                 "batches are too large: making them smaller"
             );
-            self.limits.max_bytes = smaller;
+            self.delivery.limits.max_bytes = smaller;
         }
     }
 

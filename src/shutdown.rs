@@ -1,13 +1,14 @@
-//! Signals: the first drains, the second aborts.
+//! Signals: the first that ends drains, the second aborts; SIGHUP reads the configuration anew.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for SIGTERM and SIGINT.
+/// Waits for SIGTERM, SIGINT and SIGHUP.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -16,14 +17,23 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
-    /// The next signal's name.
+    /// The name of the next signal that ends the program.
     pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        self.next_and(&|| {}).await
+    }
+
+    /// As [`Self::next`]; does something at each SIGHUP before.
+    pub async fn next_and(&mut self, on_hang_up: &dyn Fn()) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => on_hang_up(),
+            }
         }
     }
 }

@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::collection::WatchError;
-use self::watcher::{Update, Versioned, WatchConfig};
+use self::watcher::{InitReason, Update, Versioned, WatchConfig};
 use crate::batch::QueueSender;
 use crate::event::{Event, Time};
 use crate::health::WatchHealth;
+use crate::mark::{Origin, Progress};
 use crate::metrics::SourceMetrics;
 use crate::outage::Outage;
 use crate::retry::{Backoff, RetryLimits};
@@ -41,12 +42,23 @@ pub struct SourceConfig {
     pub cluster_name: String,
     /// On a first start, events older than this are left out.
     pub max_event_age: Duration,
-    /// Start after this version, rather than with the events that are there.
-    pub start: Option<String>,
+    /// Which of the watches this is, as its events' [`Origin`] says.
+    pub watch: usize,
+    /// What to do when the API server turns out to have another history, because it was restored from a backup.
+    pub on_other_history: OnOtherHistory,
     /// How long the API server is asked to keep a watch open; see [`WatchConfig`].
     pub watch_timeout: Duration,
     /// See [`WatchConfig`].
     pub watch_grace: Duration,
+}
+
+/// Who decides what becomes of the marks of the old history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnOtherHistory {
+    /// This source: it starts over, and says so.
+    StartOver,
+    /// Another one, after which this one is ended. Until then nothing is read.
+    Wait,
 }
 
 /// The watch of one namespace, or of all.
@@ -56,6 +68,7 @@ pub struct Source {
     metrics: SourceMetrics,
     health: Arc<WatchHealth>,
     queue: Arc<QueueSender>,
+    progress: Arc<Progress>,
     position: Position,
 }
 
@@ -80,19 +93,21 @@ const PAGE_SIZE: u32 = 1000;
 // === impl Source ===
 
 impl Source {
-    /// A source that hands on to `queue`.
+    /// A source that hands on to `queue`, beginning where `progress` is.
     pub fn new(
         client: Client,
         config: SourceConfig,
         metrics: SourceMetrics,
         health: Arc<WatchHealth>,
+        progress: Arc<Progress>,
         queue: Arc<QueueSender>,
     ) -> Self {
         let position = Position {
-            version: config.start.clone(),
+            version: progress.read().resume(),
             listing: false,
             streamed: false,
-            streaming_lists: true,
+            // What waits for its receiver can't read a list as it comes.
+            streaming_lists: config.on_other_history == OnOtherHistory::StartOver,
         };
         Self {
             client,
@@ -100,6 +115,7 @@ impl Source {
             metrics,
             health,
             queue,
+            progress,
             position,
         }
     }
@@ -132,7 +148,7 @@ impl Source {
                 // Part of a list has been handed on, but which part is unknown.
                 self.position.listing = false;
             } else {
-                self.position.move_to(event.resource_version());
+                self.move_to(event.resource_version());
             }
             self.health.resume();
         }
@@ -151,6 +167,9 @@ impl Source {
             }
             let event = match update {
                 Ok(Update::Init { reason, streamed }) => {
+                    if reason == InitReason::Ahead {
+                        self.start_over().await;
+                    }
                     self.position.listing = true;
                     self.position.streamed = streamed;
                     self.metrics
@@ -166,11 +185,12 @@ impl Source {
                 }
                 Ok(Update::InitDone(version)) => {
                     debug!(namespace = self.namespace(), version, "listed");
+                    self.progress.read_to(&version);
                     self.position = Position {
                         version: Some(version),
                         listing: false,
                         streamed: false,
-                        streaming_lists: true,
+                        streaming_lists: self.config.on_other_history == OnOtherHistory::StartOver,
                     };
                     self.connected(&mut outage);
                     continue;
@@ -181,7 +201,7 @@ impl Source {
                     continue;
                 }
                 Ok(Update::Delete(version) | Update::Progress(version)) => {
-                    self.position.move_to(&version);
+                    self.move_to(&version);
                     continue;
                 }
                 Ok(Update::Malformed { cause, reason }) => {
@@ -206,10 +226,27 @@ impl Source {
                 return Some(event);
             }
             if !self.position.listing {
-                self.position.move_to(event.resource_version());
+                self.move_to(event.resource_version());
             }
         }
         None
+    }
+
+    fn move_to(&mut self, version: &str) {
+        self.position.move_to(version);
+        self.progress.read_to(version);
+    }
+
+    /// The versions that are known say nothing about the API server any more.
+    async fn start_over(&self) {
+        if self.config.on_other_history == OnOtherHistory::Wait {
+            return std::future::pending().await;
+        }
+        warn!(
+            namespace = self.namespace(),
+            "the API server has another history, as if restored from a backup: all of its events are read"
+        );
+        self.progress.start_over();
     }
 
     /// Waits until the queue has taken `event`. False if the watch has to be closed first.
@@ -262,6 +299,13 @@ impl Source {
         if event.cluster_name.is_empty() {
             event.cluster_name.clone_from(&self.config.cluster_name);
         }
+        let resume = self.progress.read();
+        event.origin = Origin {
+            watch: self.config.watch,
+            resume,
+            version: resume.at(event.resource_version()),
+            listed: self.position.listing,
+        };
         Some(Arc::new(event))
     }
 

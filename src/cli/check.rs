@@ -7,9 +7,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Output, USAGE, complain, counted, say};
-use crate::app::Pipeline;
 use crate::config::{self, Config, ConfigError, Inspection};
-use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
 use crate::yaml::{Position, Problem};
 
 /// What to check, and how to say it.
@@ -105,12 +104,7 @@ fn inspect(path: &Path, file: &str) -> Result<(u64, Vec<Finding>), Finding> {
     let mut receivers = 0;
     if let Some(config) = config {
         receivers = u64::try_from(config.receivers.len()).unwrap_or(u64::MAX);
-        // A prefix that is none is told already.
-        let prefix = config.metrics_name_prefix.as_deref();
-        match Metrics::new(prefix).or_else(|_| Metrics::new(None)) {
-            Ok(metrics) => errors.extend(Pipeline::problems(config.receivers, &metrics)),
-            Err(error) => errors.push(Problem::nowhere(error.to_string())),
-        }
+        errors.extend(Pipeline::problems(config.receivers));
     }
     let errors = errors.into_iter().map(|problem| (Severity::Error, problem));
     let warnings = warnings

@@ -19,6 +19,7 @@ use super::{
     UsageError, complain, counted, exit_code, load, one_input, readable, say,
 };
 use crate::batch::QueueSender;
+use crate::pipeline::Origins;
 use crate::receiver::OnFull;
 use crate::route::RouteConfig;
 use crate::sink::http::Secrets;
@@ -55,8 +56,10 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     for receiver in &mut config.receivers {
         // Nothing is late in a replay, and it can wait.
         receiver.on_full = OnFull::Park;
+        receiver.max_event_age = None;
     }
-    let (queue, pipeline) = Pipeline::build(config, &path, Enricher::default(), metrics)?;
+    let (queue, pipeline) =
+        Pipeline::build(config, &path, Enricher::default(), Origins::none(), metrics)?;
     let account = pipeline.account();
     let mut signals = Signals::install()?;
     let told = CancellationToken::new();

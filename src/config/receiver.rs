@@ -44,6 +44,8 @@ pub struct ReceiverConfig {
     pub timeout: Duration,
     /// What happens when its queue is full.
     pub on_full: OnFull,
+    /// Older events are not for it.
+    pub max_event_age: Option<Duration>,
     /// What happens to events that the sink will never take.
     pub dead_letter: DeadLetterConfig,
     /// Whose document it writes.
@@ -61,6 +63,7 @@ pub(super) struct ReceiverFile {
     retry: RetryFile,
     timeout: Option<Located<String>>,
     on_full: OnFull,
+    max_event_age: Option<Located<String>>,
     dead_letter: DeadLetterConfig,
     compat: Compat,
     #[serde(deserialize_with = "yaml::present")]
@@ -153,8 +156,14 @@ impl ReceiverFile {
         let max_delay = check.ok(max_delay).flatten();
         let [max_bytes, queue_bytes] = [&self.batch.max_bytes, &self.queue.max_bytes]
             .map(|size| check.ok(bytes(size.as_ref())).flatten());
-        let [initial, max, timeout] = [&self.retry.initial, &self.retry.max, &self.timeout]
-            .map(|time| check.ok(duration(time.as_ref(), SHORTEST)).flatten());
+        let times = [
+            &self.retry.initial,
+            &self.retry.max,
+            &self.timeout,
+            &self.max_event_age,
+        ];
+        let [initial, max, timeout, max_event_age] =
+            times.map(|time| check.ok(duration(time.as_ref(), SHORTEST)).flatten());
         let (location, on_full, compat) = (self.name.clone(), self.on_full, self.compat);
         let dead_letter = self.dead_letter.clone();
         let sink = check.ok(self.sink(is_whole))??;
@@ -179,6 +188,7 @@ impl ReceiverFile {
             },
             timeout: timeout.unwrap_or(TIMEOUT),
             on_full,
+            max_event_age,
             dead_letter,
             compat,
         })

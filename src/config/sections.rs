@@ -15,7 +15,7 @@ enum Section {
     Inner,
 }
 
-const TOP: [&str; 14] = [
+const TOP: [&str; 15] = [
     "logLevel",
     "logFormat",
     "throttlePeriod",
@@ -23,6 +23,7 @@ const TOP: [&str; 14] = [
     "clusterName",
     "namespaces",
     "leaderElection",
+    "checkpoint",
     "receivers",
     "kubeQPS",
     "kubeBurst",
@@ -51,11 +52,12 @@ const RULE: [&str; 17] = [
     "receiver",
     "receivers",
 ];
-const RECEIVER: [&str; 6] = [
+const RECEIVER: [&str; 7] = [
     "queue",
     "retry",
     "timeout",
     "onFull",
+    "maxEventAge",
     "deadLetter",
     "compat",
 ];

@@ -28,9 +28,8 @@ fn findings(text: &str) -> Findings {
 /// Errors of building receivers too.
 fn all_errors(text: &str) -> Vec<String> {
     let found = inspect(text);
-    let metrics = crate::metrics::Metrics::new(None).unwrap();
     let receivers = found.config.unwrap().receivers;
-    let built = crate::app::Pipeline::problems(receivers, &metrics);
+    let built = crate::pipeline::Pipeline::problems(receivers);
     let all = found.errors.iter().chain(&built);
     all.map(ToString::to_string).collect()
 }

@@ -10,8 +10,8 @@ use prometheus::{
 
 use super::occurrences::Occurrences;
 use super::{
-    ApiMetrics, IncumbentMetrics, LookupMetrics, ReceiverFamilies, RouterMetrics, SourceMetrics,
-    now,
+    ApiMetrics, ConfigMetrics, IncumbentMetrics, LookupMetrics, ReceiverFamilies, RouterMetrics,
+    SourceMetrics,
 };
 use crate::source::collection::WatchError;
 use crate::source::watcher::InitReason;
@@ -105,18 +105,17 @@ impl<'a> Families<'a> {
         Ok(())
     }
 
-    pub(super) fn config(&self) -> prometheus::Result<()> {
-        self.gauge(
-            "config_last_reload_successful",
-            "Whether the configuration file could be used when it was last read.",
-        )?
-        .set(1.0);
-        self.gauge(
-            "config_last_reload_success_timestamp_seconds",
-            "When the configuration in use was read.",
-        )?
-        .set(now());
-        Ok(())
+    pub(super) fn config(&self) -> prometheus::Result<ConfigMetrics> {
+        Ok(ConfigMetrics {
+            successful: self.gauge(
+                "config_last_reload_successful",
+                "Whether the configuration file could be used when it was last read.",
+            )?,
+            success_time: self.gauge(
+                "config_last_reload_success_timestamp_seconds",
+                "When the configuration in use was read.",
+            )?,
+        })
     }
 
     pub(super) fn source(
@@ -171,6 +170,7 @@ impl<'a> Families<'a> {
             received,
             last_activity,
             incumbent,
+            again: false,
         })
     }
 
@@ -252,6 +252,10 @@ impl<'a> Families<'a> {
                 "events_expired_total",
                 "Events that the API server forgot before the receiver could take them.",
                 receiver,
+            )?,
+            parked: self.gauges(
+                "receiver_parked",
+                "Whether the receiver takes no more events, and gets later what it misses.",
             )?,
             in_flight: self.gauges(
                 "events_in_flight",

@@ -83,23 +83,20 @@ async fn deliver_until(names: &str, answers: Vec<Answer>, ending: bool) -> Run {
             file: Some(file.clone()),
         },
     );
-    let receiver = Receiver::new(
-        "test".into(),
-        queued,
-        Box::new(sink.clone()),
+    let delivery = Delivery {
+        sink: Box::new(sink.clone()),
         limits,
         retry,
-        letter,
-        metrics.clone(),
-    );
+        dead_letter: letter,
+    };
+    let (mut receiver, _changes) = Receiver::new("test".into(), queued, delivery, metrics.clone());
     for name in names.chars() {
         let mut event = Event::default();
         event.metadata.name = name.to_string();
         sender.push(Arc::new(event)).await;
     }
     let start = Instant::now();
-    let mut receiver = receiver;
-    let batch = receiver.queue.next(receiver.limits).await.unwrap();
+    let batch = receiver.queue.next(limits).await.unwrap();
     if ending {
         receiver.ending.cancel();
     }

@@ -427,5 +427,7 @@ async fn a_first_list_that_finds_no_room_waits_and_is_not_begun_again_and_again(
     let lists = exporter
         .metric("event_exporter_watch_lists_total{reason=\"first_start\"}")
         .await;
-    assert!(lists < 2.5, "{lists} lists");
+    // One that is cut off, one by pages, and that of the catch-up: the server takes longer to start than a receiver is waited
+    // for.
+    assert!(lists < 3.5, "{lists} lists");
 }

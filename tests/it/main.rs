@@ -11,12 +11,14 @@
 
 mod chart;
 mod cli;
+mod delivery;
 mod end_to_end;
 mod examples;
 mod fuzz;
 mod lookup;
 mod migration;
 mod opensearch;
+mod reload;
 mod replay;
 mod support;
 mod wire;

@@ -205,21 +205,40 @@ pub struct Exporter {
 impl Exporter {
     /// Starts it on a cluster; ready when it says so.
     pub async fn start(kubeconfig: &Path, config: &str) -> Self {
-        let exporter = Self::spawn(kubeconfig, config);
+        Self::spawn(kubeconfig, config).ready().await
+    }
+
+    /// Starts it with the configuration in `file`, and more arguments.
+    pub async fn start_with(kubeconfig: &Path, file: &Path, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::spawn_in(folder, kubeconfig, file, arguments)
+            .ready()
+            .await
+    }
+
+    async fn ready(self) -> Self {
         eventually("the exporter is ready", async || {
-            exporter
-                .get("/readyz")
+            self.get("/readyz")
                 .await
                 .is_some_and(|(code, _)| code == 200)
         })
         .await;
-        exporter
+        self
     }
 
     pub fn spawn(kubeconfig: &Path, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.yaml");
         fs::write(&file, config).unwrap();
+        Self::spawn_in(folder, kubeconfig, &file, &[])
+    }
+
+    fn spawn_in(
+        folder: tempfile::TempDir,
+        kubeconfig: &Path,
+        file: &Path,
+        arguments: &[&str],
+    ) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -228,9 +247,10 @@ impl Exporter {
         let out = |name: &str| Stdio::from(fs::File::create(folder.path().join(name)).unwrap());
         let child = Command::new(EXPORTER)
             .arg("-conf")
-            .arg(&file)
+            .arg(file)
             .arg(format!("-kubeconfig={}", kubeconfig.display()))
             .args(["--metrics-address", &format!("127.0.0.1:{port}")])
+            .args(arguments)
             .stdout(out("stdout"))
             .stderr(out("stderr"))
             .spawn()

@@ -6,8 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::super::Config;
-use crate::app::Pipeline;
-use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
 
 /// What breaks a file in ways that people and tools break it.
 const SNIPPETS: [&str; 26] = [
@@ -80,8 +79,7 @@ proptest! {
             prop_assert!(!problem.to_string().contains('\n'));
         }
         if let Some(config) = found.config {
-            let metrics = Metrics::new(None).unwrap();
-            Pipeline::problems(config.receivers, &metrics);
+            Pipeline::problems(config.receivers);
         }
     }
 }

@@ -1,0 +1,233 @@
+//! Catching up: brings back receivers that were parked.
+//!
+//! The API server is the log. When the queue of a parked receiver is half empty again, so that its sink must have answered,
+//! what the receiver has missed is read once more for it alone, by watches of its own that begin at its mark. They wait when
+//! its queue is full, as the first watches do, so it takes them at its own pace and nobody else notices. When they have come
+//! as far as the router has, the router serves the receiver again.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::batch::{QueueSender, queue};
+use crate::enrich::Enricher;
+use crate::intake::{Backlog, Intake, Routed};
+use crate::mark::{Mark, Progress};
+use crate::outlet::Outlet;
+use crate::router::{Parked, Table};
+
+/// What events can be read from again.
+pub trait EventLog: Send + Sync + 'static {
+    /// Reads all watches from `marks` on into the queue; the future ends when `shutdown` is told.
+    fn read(
+        &self,
+        marks: &[Mark],
+        events: QueueSender,
+        shutdown: CancellationToken,
+    ) -> (Vec<Arc<Progress>>, BoxFuture<'static, ()>);
+
+    /// Completes what is read.
+    fn enricher(&self) -> Enricher;
+}
+
+/// Waits for receivers to be parked, and brings them back.
+#[derive(Clone)]
+pub struct CatchUp {
+    log: Arc<dyn EventLog>,
+    router: Arc<Backlog>,
+    tables: watch::Receiver<Arc<Table>>,
+}
+
+/// How reading once more has ended.
+enum End {
+    /// The router serves the receiver again.
+    CaughtUp,
+    /// What it was read by has changed: begin again where it was.
+    Changed(QueueSender),
+    /// The receiver is not wanted any more, or the program ends.
+    Over,
+}
+
+/// The queue between the watches and the receiver: a page of a list, or a burst.
+const QUEUE_BYTES: usize = 2 << 20;
+
+// === impl CatchUp ===
+
+impl CatchUp {
+    /// Reads from `log` up to where the router, which `router` is the backlog of, has come.
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        router: Arc<Backlog>,
+        tables: watch::Receiver<Arc<Table>>,
+    ) -> Self {
+        Self {
+            log,
+            router,
+            tables,
+        }
+    }
+
+    /// Brings back whoever is parked, until there is no router left and nobody is parked; at `shutdown` those who are let go.
+    pub async fn run(
+        self,
+        mut parked: mpsc::UnboundedReceiver<Parked>,
+        shutdown: CancellationToken,
+    ) {
+        let mut under_way = JoinSet::new();
+        while let Some(Parked { outlet, queue }) = parked.recv().await {
+            let (one, shutdown) = (self.clone(), shutdown.clone());
+            under_way.spawn(one.bring_back(outlet, queue, shutdown));
+            while under_way.try_join_next().is_some() {}
+        }
+        under_way.join_all().await;
+    }
+
+    async fn bring_back(
+        mut self,
+        outlet: Arc<Outlet>,
+        mut queue: QueueSender,
+        shutdown: CancellationToken,
+    ) {
+        loop {
+            tokio::select! {
+                () = queue.half_empty() => {}
+                () = shutdown.cancelled() => return,
+                // It may not be wanted any more.
+                Ok(()) = self.tables.changed() => {}
+            }
+            let table = Arc::clone(&self.tables.borrow_and_update());
+            if table.leg_of(&outlet).is_none() {
+                warn!(
+                    receiver = outlet.name,
+                    "the receiver was parked when it was removed: it does not get what it has missed"
+                );
+                return;
+            }
+            if !outlet.queue.is_half_empty() {
+                continue;
+            }
+            queue = match self.read_again(&outlet, queue, &table, &shutdown).await {
+                End::CaughtUp | End::Over => return,
+                End::Changed(queue) => queue,
+            };
+        }
+    }
+
+    /// Reads what the receiver has missed.
+    async fn read_again(
+        &mut self,
+        outlet: &Arc<Outlet>,
+        queue_of_receiver: QueueSender,
+        table: &Table,
+        shutdown: &CancellationToken,
+    ) -> End {
+        let marks = self.in_this_history(&outlet.had());
+        info!(
+            receiver = outlet.name,
+            "the receiver takes events again: reading what it has missed"
+        );
+        let (events, queued) = queue(QUEUE_BYTES);
+        let probe = events.probe();
+        let (watches, reading) = self.log.read(&marks, events, shutdown.clone());
+        let intake = Intake::new(queued, probe, self.log.enricher(), watches);
+        outlet.serve(intake.backlog());
+        tokio::select! {
+            biased;
+            end = self.hand_on(outlet, queue_of_receiver, table, intake) => end,
+            () = reading => End::Over,
+        }
+    }
+
+    async fn hand_on(
+        &mut self,
+        outlet: &Arc<Outlet>,
+        queue: QueueSender,
+        table: &Table,
+        mut intake: Intake,
+    ) -> End {
+        let backlog = Arc::clone(intake.backlog());
+        let history = self.histories();
+        let leave = |queue| {
+            outlet.park(&backlog.routed());
+            End::Changed(queue)
+        };
+        loop {
+            intake.settle();
+            if self.histories() != history {
+                return leave(queue);
+            }
+            // Nothing is between the watches and the receiver: that is the moment to compare.
+            if backlog.events() == 0 && self.is_past_router(&backlog) {
+                outlet.return_to(&self.router, &backlog.routed(), queue);
+                return End::CaughtUp;
+            }
+            let routed = tokio::select! {
+                biased;
+                routed = intake.next(table) => routed,
+                () = backlog.moved() => continue,
+                Ok(()) = self.tables.changed() => {
+                    self.tables.mark_changed();
+                    return leave(queue);
+                }
+            };
+            let Some(Routed { event, resolution }) = routed else {
+                return End::Over;
+            };
+            let leg = table
+                .wanted(&resolution)
+                .find(|leg| Arc::ptr_eq(&leg.outlet, outlet));
+            let Some(leg) = leg else { continue };
+            let origin = event.origin;
+            let first = self.router.watches().get(origin.watch);
+            let seen = first.is_none_or(|first| origin.version <= first.routed());
+            if outlet.has_had(&event) {
+                continue;
+            }
+            if outlet.is_too_old(&event, leg.policy) {
+                outlet.found(origin, seen);
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = queue.push(event) => outlet.found(origin, seen),
+                Ok(()) = self.tables.changed() => {
+                    self.tables.mark_changed();
+                    return leave(queue);
+                }
+            }
+        }
+    }
+
+    /// Whether there is nothing that the router has offered and `backlog` has not read.
+    fn is_past_router(&self, backlog: &Backlog) -> bool {
+        let mut watches = self.router.watches().iter().zip(backlog.watches());
+        watches.all(|(router, ours)| ours.read() >= router.routed())
+    }
+
+    fn histories(&self) -> Vec<u32> {
+        let watches = self.router.watches().iter();
+        watches.map(|watch| watch.read().history).collect()
+    }
+
+    /// Marks of another history say nothing of this one.
+    fn in_this_history(&self, marks: &[Mark]) -> Vec<Mark> {
+        let marks = marks.iter().zip(self.histories());
+        marks
+            .map(|(mark, history)| {
+                let version = if mark.history == history {
+                    mark.version
+                } else {
+                    0
+                };
+                Mark { history, version }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

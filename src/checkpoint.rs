@@ -1,0 +1,329 @@
+//! The checkpoint: how far every receiver is, kept where the next process finds it.
+//!
+//! It never says more than what is settled, so at worst a little is delivered twice. It names the cluster, since versions of
+//! another say nothing.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::mark::{Mark, Progress};
+use crate::outage::Outage;
+use crate::router::Table;
+
+/// How far every receiver is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The form it is written in.
+    v: u8,
+    /// The cluster's uid, which is that of its namespace kube-system; empty if that could not be read.
+    #[serde(default)]
+    pub cluster: String,
+    /// By receiver and watched namespace (empty for all of them), the version up to which everything is settled.
+    #[serde(default)]
+    pub marks: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// A file that holds a checkpoint.
+#[derive(Debug, Clone)]
+pub struct CheckpointFile {
+    path: PathBuf,
+}
+
+/// Keeps the checkpoint up to date while the program runs.
+pub struct Checkpointer {
+    store: Option<CheckpointFile>,
+    cluster: String,
+    /// What is watched, by number; empty for all namespaces.
+    namespaces: Vec<String>,
+    watches: Vec<Arc<Progress>>,
+    tables: watch::Receiver<Arc<Table>>,
+    kept: Option<Checkpoint>,
+    outage: Outage,
+}
+
+/// A checkpoint that cannot be read or written.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// It is none.
+    #[error("what is kept as the checkpoint is none")]
+    Malformed(#[source] serde_json::Error),
+    /// It was written by a later program.
+    #[error("the checkpoint is of the form {0}, which a later version wrote")]
+    Later(u8),
+    /// The file can't be read or written.
+    #[error("cannot use the checkpoint file {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// The form that this program writes.
+const FORM: u8 = 1;
+/// How often it is written, if it has changed: what a crash delivers twice.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+// === impl Checkpoint ===
+
+impl Checkpoint {
+    /// One of the cluster with this uid.
+    pub fn new(cluster: String, marks: BTreeMap<String, BTreeMap<String, u64>>) -> Self {
+        Self {
+            v: FORM,
+            cluster,
+            marks,
+        }
+    }
+
+    /// Reads what [`Self::to_text`] wrote.
+    pub fn parse(text: &str) -> Result<Self, CheckpointError> {
+        let checkpoint: Self = serde_json::from_str(text).map_err(CheckpointError::Malformed)?;
+        if checkpoint.v > FORM {
+            return Err(CheckpointError::Later(checkpoint.v));
+        }
+        Ok(checkpoint)
+    }
+
+    /// As it is kept: JSON on one line.
+    pub fn to_text(&self) -> Result<String, CheckpointError> {
+        serde_json::to_string(self).map_err(CheckpointError::Malformed)
+    }
+
+    /// Whether it may be of the cluster with this uid. Where one of them is unknown, versions have to tell.
+    pub fn is_of(&self, cluster: &str) -> bool {
+        cluster.is_empty() || self.cluster.is_empty() || self.cluster == cluster
+    }
+
+    /// The version at which a receiver goes on with a namespace. One that is new starts where the others are.
+    pub fn version(&self, receiver: &str, namespace: &str) -> u64 {
+        let known = self.marks.get(receiver);
+        let version = match known {
+            Some(marks) => marks.get(namespace).copied(),
+            None => self
+                .marks
+                .values()
+                .filter_map(|marks| marks.get(namespace).copied())
+                .max(),
+        };
+        version.unwrap_or(0)
+    }
+}
+
+// === impl CheckpointFile ===
+
+impl CheckpointFile {
+    /// The file at `path`, which need not be there yet; its folder has to be.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// What is in it; `None` if it is not there.
+    pub fn read(&self) -> Result<Option<String>, CheckpointError> {
+        match std::fs::read_to_string(&self.path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(self.failed(cause)),
+        }
+    }
+
+    /// Replaces what is in it, whole or not at all, whatever happens meanwhile.
+    pub fn write(&self, text: &str) -> Result<(), CheckpointError> {
+        self.replace(text).map_err(|cause| self.failed(cause))
+    }
+
+    fn replace(&self, text: &str) -> io::Result<()> {
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = self.path.with_file_name(name);
+        // What a crash may have left behind.
+        let _ = std::fs::remove_file(&new);
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, &self.path)?;
+        // The name has to be on the disk too.
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    fn failed(&self, cause: io::Error) -> CheckpointError {
+        CheckpointError::File {
+            path: self.path.clone(),
+            cause,
+        }
+    }
+}
+
+// === impl Checkpointer ===
+
+impl Checkpointer {
+    /// One that keeps the marks of the newest of `tables` in `store`.
+    pub fn new(
+        store: Option<CheckpointFile>,
+        cluster: String,
+        namespaces: Vec<String>,
+        watches: Vec<Arc<Progress>>,
+        tables: watch::Receiver<Arc<Table>>,
+    ) -> Self {
+        Self {
+            store,
+            cluster,
+            namespaces,
+            watches,
+            tables,
+            kept: None,
+            outage: Outage::default(),
+        }
+    }
+
+    /// Saves every few seconds, for ever.
+    pub async fn run(&mut self) {
+        loop {
+            sleep(INTERVAL).await;
+            self.save().await;
+        }
+    }
+
+    /// Saves how far the receivers are, if that has changed. Whether it is kept.
+    pub async fn save(&mut self) -> bool {
+        let Some(store) = self.store.clone() else {
+            return false;
+        };
+        let checkpoint = self.checkpoint();
+        if self.kept.as_ref() == Some(&checkpoint) {
+            return true;
+        }
+        let text = checkpoint.to_text();
+        let saved = spawn_blocking(move || store.write(&text?)).await;
+        let error = match saved {
+            Ok(Ok(())) => {
+                if self.outage.over().is_some() {
+                    info!("the checkpoint is written again");
+                }
+                self.kept = Some(checkpoint);
+                return true;
+            }
+            Ok(Err(error)) => crate::telemetry::chain(&error),
+            Err(error) => error.to_string(),
+        };
+        if self.outage.is_news(&error) {
+            warn!(error, "the checkpoint was not written; trying again");
+        }
+        false
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        let table = Arc::clone(&self.tables.borrow());
+        let marks = table.legs.iter().map(|leg| {
+            let marks = self
+                .namespaces
+                .iter()
+                .cloned()
+                .zip(self.versions(&leg.outlet.marks()));
+            (leg.outlet.name.clone(), marks.collect())
+        });
+        Checkpoint::new(self.cluster.clone(), marks.collect())
+    }
+
+    /// Marks of a history that is over say nothing of this one: that receiver has to begin anew.
+    fn versions(&self, marks: &[Mark]) -> Vec<u64> {
+        let marks = marks.iter().zip(&self.watches);
+        marks
+            .map(|(mark, watch)| {
+                let is_current = mark.history == watch.read().history;
+                if is_current { mark.version } else { 0 }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        let marks = |marks: &[(&str, u64)]| {
+            let marks = marks
+                .iter()
+                .map(|&(namespace, version)| (namespace.to_owned(), version));
+            marks.collect::<BTreeMap<_, _>>()
+        };
+        let receivers = [("a", marks(&[("", 7)])), ("b", marks(&[("", 12)]))];
+        let receivers = receivers.map(|(name, marks)| (name.to_owned(), marks));
+        Checkpoint::new("uid".to_owned(), receivers.into())
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let text = checkpoint().to_text().unwrap();
+        assert_eq!(
+            text,
+            r#"{"v":1,"cluster":"uid","marks":{"a":{"":7},"b":{"":12}}}"#
+        );
+        assert_eq!(Checkpoint::parse(&text).unwrap(), checkpoint());
+        assert!(matches!(
+            Checkpoint::parse("{"),
+            Err(CheckpointError::Malformed(_))
+        ));
+        let later = text.replace(r#""v":1"#, r#""v":2,"new":{}"#);
+        assert!(matches!(
+            Checkpoint::parse(&later),
+            Err(CheckpointError::Later(2))
+        ));
+    }
+
+    #[test]
+    fn a_receiver_goes_on_where_it_was_and_a_new_one_where_the_others_are() {
+        let checkpoint = checkpoint();
+        assert_eq!(checkpoint.version("a", ""), 7);
+        assert_eq!(checkpoint.version("new", ""), 12);
+        assert_eq!(
+            checkpoint.version("a", "new"),
+            0,
+            "a namespace that is new is listed"
+        );
+        assert!(checkpoint.is_of("uid") && checkpoint.is_of("") && !checkpoint.is_of("other"));
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = CheckpointFile::new(folder.path().join("marks.json"));
+        assert_eq!(file.read().unwrap(), None);
+        file.write("one").unwrap();
+        // What a crash has left behind.
+        std::fs::write(folder.path().join("marks.json.new"), "torn").unwrap();
+        file.write("two").unwrap();
+        assert_eq!(file.read().unwrap().unwrap(), "two");
+        let mode = std::fs::metadata(folder.path().join("marks.json"))
+            .unwrap()
+            .permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
+        let nowhere = CheckpointFile::new(folder.path().join("no/marks.json"));
+        let error = nowhere.write("one").unwrap_err().to_string();
+        assert!(error.ends_with("no/marks.json"), "{error}");
+    }
+}

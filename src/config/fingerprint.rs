@@ -1,0 +1,86 @@
+//! Tells which parts of a configuration have changed.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use serde_json::Value;
+
+use crate::yaml;
+
+/// What the parts of a configuration come to, whatever their layout in the file. It holds no secrets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fingerprints {
+    /// By the receiver's name.
+    pub receivers: BTreeMap<String, u64>,
+    /// By the key at the top of the file, but for `route` and `receivers`.
+    pub settings: BTreeMap<String, u64>,
+}
+
+// === impl Fingerprints ===
+
+impl Fingerprints {
+    /// Those of a text that can be read as a configuration.
+    pub fn of(text: &str, env: yaml::Environment<'_>) -> Self {
+        let reading = yaml::read::<Value>(text, env, &|_, _| None);
+        let mut fingerprints = Self::default();
+        let Some(Value::Object(keys)) = reading.value else {
+            return fingerprints;
+        };
+        for (key, value) in keys {
+            match (key.as_str(), value) {
+                ("route", _) => {}
+                ("receivers", Value::Array(receivers)) => {
+                    let named = receivers.iter().filter_map(|receiver| {
+                        Some((receiver["name"].as_str()?.to_owned(), hash(receiver)))
+                    });
+                    fingerprints.receivers.extend(named);
+                }
+                (_, value) => {
+                    fingerprints.settings.insert(key, hash(&value));
+                }
+            }
+        }
+        fingerprints
+    }
+
+    /// The keys at the top that differ.
+    pub fn changed_settings<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
+        let keys = self.settings.keys().chain(other.settings.keys());
+        let changed = keys.filter(|key| self.settings.get(*key) != other.settings.get(*key));
+        let mut changed: Vec<&str> = changed.map(String::as_str).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+}
+
+/// Maps are in the order of their keys, so that of the file has no say.
+fn hash(value: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.to_string().hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_changed_differs() {
+        let of =
+            |text: &str| Fingerprints::of(text, &|name| (name == "P").then(|| "secret".to_owned()));
+        let before = of(
+            "logLevel: info\nroute: {}\nreceivers:\n- {name: a, stdout: {}}\n- {name: b, webhook: {endpoint: x, password: $P}}",
+        );
+        let same = of(
+            "receivers: # moved\n- webhook:\n    password: secret\n    endpoint: x\n  name: b\n- {name: a, stdout: {}}\nlogLevel: info\nroute: {match: [{receiver: a}]}",
+        );
+        assert_eq!(before, same);
+        let after = of(
+            "logLevel: debug\nnamespace: x\nreceivers: [{name: a, stdout: {}}, {name: b, webhook: {endpoint: y, password: $P}}]",
+        );
+        assert_eq!(before.receivers["a"], after.receivers["a"]);
+        assert_ne!(before.receivers["b"], after.receivers["b"]);
+        assert_eq!(before.changed_settings(&after), ["logLevel", "namespace"]);
+    }
+}

@@ -1,0 +1,215 @@
+//! The Intake: hands out what was read from the watches, event by event, with the receivers that want it.
+//!
+//! Where a rule that decides, or a receiver, needs to know the involved object, the enricher has the event first, and
+//! others pass it by. Whoever asks for the next event says by that that the one before is with its receivers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::select_all;
+
+use crate::batch::{BatchLimits, BatchQueue, QueueProbe};
+use crate::enrich::Enricher;
+use crate::event::Event;
+use crate::mark::{Mark, Origin, Progress, lower};
+use crate::route::Resolution;
+use crate::router::Table;
+
+/// Takes events from the queue behind the watches.
+pub struct Intake {
+    events: BatchQueue,
+    ended: bool,
+    batch: VecDeque<Arc<Event>>,
+    enricher: Enricher,
+    backlog: Arc<Backlog>,
+}
+
+/// What has been read and is not with the receivers yet.
+pub struct Backlog {
+    watches: Vec<Arc<Progress>>,
+    queue: QueueProbe,
+    in_hand: Mutex<InHand>,
+}
+
+/// Of what has been taken from the queue.
+#[derive(Default)]
+struct InHand {
+    /// The rest of a batch.
+    batch: VecDeque<Origin>,
+    /// What was handed out last.
+    current: Option<Origin>,
+    /// Those that wait for lookups.
+    waiting: BTreeMap<(usize, Mark), usize>,
+}
+
+/// An event, and who wants it.
+pub struct Routed {
+    /// The event.
+    pub event: Arc<Event>,
+    /// Who wants it, by the table it was asked with.
+    pub resolution: Resolution,
+}
+
+/// Take whatever is there, at once.
+const AT_ONCE: BatchLimits = BatchLimits {
+    max_events: 256,
+    max_bytes: 1 << 20,
+    max_delay: Duration::ZERO,
+};
+
+// === impl Intake ===
+
+impl Intake {
+    /// An intake of `events`, whose origins say which of `watches` they come from.
+    pub fn new(
+        events: BatchQueue,
+        queue: QueueProbe,
+        enricher: Enricher,
+        watches: Vec<Arc<Progress>>,
+    ) -> Self {
+        Self {
+            events,
+            ended: false,
+            batch: VecDeque::new(),
+            enricher,
+            backlog: Arc::new(Backlog {
+                watches,
+                queue,
+                in_hand: Mutex::default(),
+            }),
+        }
+    }
+
+    /// What it has not handed out.
+    pub fn backlog(&self) -> &Arc<Backlog> {
+        &self.backlog
+    }
+
+    /// What was handed out last is with its receivers.
+    pub fn settle(&self) {
+        self.backlog.in_hand().current = None;
+    }
+
+    /// The next event; `None` once the queue is closed and nothing waits. Dropping the future loses nothing.
+    pub async fn next(&mut self, table: &Table) -> Option<Routed> {
+        self.settle();
+        loop {
+            while let Some(event) = self.batch.pop_front() {
+                if let Some(routed) = self.examine(event, table) {
+                    return Some(routed);
+                }
+            }
+            if self.ended && !self.enricher.is_waiting() {
+                return None;
+            }
+            tokio::select! {
+                // Those that have waited go first.
+                biased;
+                event = self.enricher.next(), if self.enricher.is_waiting() => {
+                    self.backlog.in_hand().return_waiting(event.origin);
+                    let resolution = table.route.resolve(&event);
+                    return Some(Routed { event, resolution });
+                }
+                batch = self.events.next(AT_ONCE), if self.enricher.has_room() && !self.ended => {
+                    let batch = batch.unwrap_or_else(|| { self.ended = true; Vec::new() });
+                    self.backlog.in_hand().batch.extend(batch.iter().map(|event| event.origin));
+                    self.batch = batch.into();
+                }
+            }
+        }
+    }
+
+    /// Says who wants an event, or leaves it with the enricher for a while if anybody cares about its object.
+    fn examine(&mut self, event: Arc<Event>, table: &Table) -> Option<Routed> {
+        let resolution = table.route.resolve(&event);
+        if !self.enricher.is_on() || !table.reads_object(&resolution) {
+            self.backlog.in_hand().hand_out();
+            return Some(Routed { event, resolution });
+        }
+        let Some(event) = self.enricher.enrich(event) else {
+            self.backlog.in_hand().set_aside();
+            return None;
+        };
+        self.backlog.in_hand().hand_out();
+        let resolution = if resolution.reads_object {
+            table.route.resolve(&event)
+        } else {
+            // What is known of the object now changes nothing about who gets the event.
+            resolution
+        };
+        Some(Routed { event, resolution })
+    }
+}
+
+// === impl Backlog ===
+
+impl Backlog {
+    /// How many events.
+    pub fn events(&self) -> usize {
+        let in_hand = self.in_hand();
+        let waiting: usize = in_hand.waiting.values().sum();
+        let current = usize::from(in_hand.current.is_some());
+        self.queue.state().events + in_hand.batch.len() + current + waiting
+    }
+
+    /// By watch, up to where everything is with the receivers.
+    pub fn routed(&self) -> Vec<Mark> {
+        let mut marks: Vec<Mark> = self.watches.iter().map(|watch| watch.read()).collect();
+        self.queue.lower_to_queued(&mut marks);
+        let in_hand = self.in_hand();
+        for origin in in_hand.batch.iter().chain(&in_hand.current) {
+            lower(&mut marks, origin.watch, origin.resume);
+        }
+        for &(watch, resume) in in_hand.waiting.keys() {
+            lower(&mut marks, watch, resume);
+        }
+        marks
+    }
+
+    /// The watches that are read.
+    pub fn watches(&self) -> &[Arc<Progress>] {
+        &self.watches
+    }
+
+    /// Waits until one of the watches has read more; for one who waits.
+    pub async fn moved(&self) {
+        if self.watches.is_empty() {
+            return std::future::pending().await;
+        }
+        select_all(self.watches.iter().map(|watch| Box::pin(watch.moved()))).await;
+    }
+
+    fn in_hand(&self) -> MutexGuard<'_, InHand> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl InHand ===
+
+impl InHand {
+    /// The first of the batch is handed out.
+    fn hand_out(&mut self) {
+        self.current = self.batch.pop_front();
+    }
+
+    /// The first of the batch waits for a lookup.
+    fn set_aside(&mut self) {
+        if let Some(origin) = self.batch.pop_front() {
+            let key = (origin.watch, origin.resume);
+            *self.waiting.entry(key).or_default() += 1;
+        }
+    }
+
+    /// One that has waited is handed out.
+    fn return_waiting(&mut self, origin: Origin) {
+        let key = (origin.watch, origin.resume);
+        if let Some(count) = self.waiting.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.waiting.remove(&key);
+            }
+        }
+        self.current = Some(origin);
+    }
+}

@@ -1,0 +1,312 @@
+//! The Outlet: the way to one receiver, and how far the receiver has come.
+//!
+//! At any time one party serves a receiver: the router, as a rule; nobody, while it is parked because it takes no more; a
+//! catch-up, which reads what it has missed once more. The outlet knows who does, and so what is settled: its *mark*, by
+//! watch, up to which every event that is meant for the receiver was taken, rejected or dropped by policy.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::batch::{QueueProbe, QueueSender};
+use crate::event::{Event, Time};
+use crate::intake::Backlog;
+use crate::mark::{Mark, Origin};
+use crate::metrics::ReceiverMetrics;
+use crate::receiver::OnFull;
+
+/// The way to one receiver.
+pub struct Outlet {
+    /// The receiver's name.
+    pub name: String,
+    /// A view of its queue.
+    pub queue: QueueProbe,
+    /// Its counters.
+    pub metrics: ReceiverMetrics,
+    state: Mutex<State>,
+}
+
+/// What the router keeps to when it serves a receiver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policy {
+    /// What to do when its queue is full.
+    pub on_full: OnFull,
+    /// Events older than this are not for it.
+    pub max_event_age: Option<Duration>,
+}
+
+/// What became of an event that was offered.
+pub enum Offer {
+    /// It is in the queue, or not meant for it.
+    Done,
+    /// There is no room. The offerer has the queue until it [puts it back](Outlet::put_back) or
+    /// [parks](Outlet::park) the receiver.
+    Full {
+        /// The queue.
+        queue: QueueSender,
+        /// How long the router has waited for this receiver lately.
+        waited: Duration,
+    },
+}
+
+struct State {
+    /// `None` while it is lent or closed.
+    queue: Option<QueueSender>,
+    closed: bool,
+    served_by: ServedBy,
+    /// By watch, up to where the receiver has had everything from those who served it before.
+    had: Vec<Mark>,
+    waited: Duration,
+    /// By watch.
+    missed: Vec<Missed>,
+}
+
+enum ServedBy {
+    Router(Arc<Backlog>),
+    Nobody,
+    CatchUp(Arc<Backlog>),
+}
+
+/// What passed by a receiver in an open watch while it was parked, and what the catch-up found of that: the rest is what
+/// the API server has forgotten.
+#[derive(Debug, Clone, Copy, Default)]
+struct Missed {
+    /// The first of them.
+    first: Option<Mark>,
+    events: u64,
+    found: u64,
+    /// The receiver is back; the router may still come to some that the catch-up has found.
+    returning: bool,
+}
+
+// === impl Outlet ===
+
+impl Outlet {
+    /// The way into `queue`, served by the router from the marks in `had` on.
+    pub fn new(
+        name: String,
+        queue: QueueSender,
+        metrics: ReceiverMetrics,
+        had: Vec<Mark>,
+        router: Arc<Backlog>,
+    ) -> Self {
+        let state = State {
+            missed: vec![Missed::default(); had.len()],
+            closed: false,
+            served_by: ServedBy::Router(router),
+            had,
+            waited: Duration::ZERO,
+            queue: None,
+        };
+        let outlet = Self {
+            name,
+            queue: queue.probe(),
+            metrics,
+            state: Mutex::new(state),
+        };
+        outlet.state().queue = Some(queue);
+        outlet
+    }
+
+    /// Offers an event that is meant for the receiver, as the router does.
+    pub fn offer(&self, event: &Arc<Event>, policy: Policy) -> Offer {
+        let mut state = self.state();
+        let origin = event.origin;
+        let is_routed = matches!(state.served_by, ServedBy::Router(_));
+        let has_had = state.has_had(event);
+        if !is_routed || has_had {
+            if let Some(missed) = state.missed.get_mut(origin.watch) {
+                missed.pass_by(event, !is_routed && !has_had);
+            }
+            return Offer::Done;
+        }
+        if let Some(expired) = state.close_account(origin.watch) {
+            self.metrics.expired.inc_by(expired);
+            warn!(
+                receiver = self.name,
+                events = expired,
+                "the API server had forgotten events before the receiver could take them"
+            );
+        }
+        if self.is_too_old(event, policy) {
+            return Offer::Done;
+        }
+        let Some(queue) = &state.queue else {
+            return Offer::Done;
+        };
+        if queue.try_push(event) {
+            if state.waited > Duration::ZERO && self.queue.is_half_empty() {
+                state.waited = Duration::ZERO;
+            }
+            return Offer::Done;
+        }
+        if policy.on_full == OnFull::Drop {
+            if self.metrics.queue_full.get() == 0 {
+                warn!(
+                    receiver = self.name,
+                    "the queue is full: dropping events, as `onFull: drop` says"
+                );
+            }
+            self.metrics.queue_full.inc();
+            return Offer::Done;
+        }
+        let waited = state.waited;
+        match state.queue.take() {
+            Some(queue) => Offer::Full { queue, waited },
+            None => Offer::Done,
+        }
+    }
+
+    /// Whether policy leaves an event out because of its age, which is counted.
+    pub fn is_too_old(&self, event: &Event, policy: Policy) -> bool {
+        let too_old = policy
+            .max_event_age
+            .is_some_and(|age| event.occurred().age(Time::now()) > age);
+        if too_old {
+            self.metrics.too_old.inc();
+        }
+        too_old
+    }
+
+    /// Gives the queue back after there was room, and says how long the router has waited lately.
+    pub fn put_back(&self, queue: QueueSender, waited: Duration) {
+        let mut state = self.state();
+        state.waited = waited;
+        if !state.closed {
+            state.queue = Some(queue);
+        }
+    }
+
+    /// From `marks` on nobody serves the receiver.
+    pub fn park(&self, marks: &[Mark]) {
+        let mut state = self.state();
+        state.have(marks);
+        state.served_by = ServedBy::Nobody;
+        state.waited = Duration::ZERO;
+        for missed in &mut state.missed {
+            missed.returning = false;
+        }
+        self.metrics.parked.set(1.0);
+    }
+
+    /// A catch-up serves the receiver.
+    pub fn serve(&self, backlog: &Arc<Backlog>) {
+        self.state().served_by = ServedBy::CatchUp(Arc::clone(backlog));
+    }
+
+    /// Whether the receiver has had an event before it was parked.
+    pub fn has_had(&self, event: &Event) -> bool {
+        self.state().has_had(event)
+    }
+
+    /// A catch-up has handed on an event, which the router had come to or not.
+    pub fn found(&self, origin: Origin, router_has_seen_it: bool) {
+        let mut state = self.state();
+        if let Some(missed) = state.missed.get_mut(origin.watch) {
+            let passed_by = missed.first.is_some_and(|first| origin.version >= first);
+            missed.found += u64::from(passed_by || !router_has_seen_it);
+        }
+    }
+
+    /// The router serves the receiver again, which has had everything up to `marks`.
+    pub fn return_to(&self, router: &Arc<Backlog>, marks: &[Mark], queue: QueueSender) {
+        let mut state = self.state();
+        state.have(marks);
+        state.served_by = ServedBy::Router(Arc::clone(router));
+        for missed in &mut state.missed {
+            missed.returning = true;
+        }
+        if !state.closed {
+            state.queue = Some(queue);
+        }
+        self.metrics.parked.set(0.0);
+        info!(receiver = self.name, "the receiver has caught up");
+    }
+
+    /// Nothing more comes for the receiver: its queue ends.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.queue = None;
+    }
+
+    /// How many events are in its queue, or with its sink.
+    pub fn left(&self) -> u64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of events"
+        )]
+        let in_flight = self.metrics.in_flight.get() as u64;
+        in_flight + u64::try_from(self.queue.state().events).unwrap_or(0)
+    }
+
+    /// Whether the router serves it.
+    pub fn is_routed(&self) -> bool {
+        matches!(self.state().served_by, ServedBy::Router(_))
+    }
+
+    /// By watch, up to where those who served it before have given it everything.
+    pub fn had(&self) -> Vec<Mark> {
+        self.state().had.clone()
+    }
+
+    /// By watch, up to where everything that is meant for the receiver is settled.
+    pub fn marks(&self) -> Vec<Mark> {
+        let state = self.state();
+        let mut marks = state.had.clone();
+        if let ServedBy::Router(backlog) | ServedBy::CatchUp(backlog) = &state.served_by {
+            raise(&mut marks, &backlog.routed());
+        }
+        drop(state);
+        self.queue.lower_to_unsettled(&mut marks);
+        marks
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Whether an event is one of those that the receiver was given before. One whose version is no number never is.
+    fn has_had(&self, event: &Event) -> bool {
+        let origin = event.origin;
+        let had = self.had.get(origin.watch);
+        origin.version.version > 0 && had.is_some_and(|had| origin.version <= *had)
+    }
+
+    fn have(&mut self, marks: &[Mark]) {
+        raise(&mut self.had, marks);
+    }
+
+    /// The router is past what the catch-up has found: what is missing now is gone.
+    fn close_account(&mut self, watch: usize) -> Option<u64> {
+        let missed = self.missed.get_mut(watch).filter(|one| one.returning)?;
+        let Missed { events, found, .. } = std::mem::take(missed);
+        Some(events.saturating_sub(found)).filter(|expired| *expired > 0)
+    }
+}
+
+// === impl Missed ===
+
+impl Missed {
+    /// The router has come to an event that it does not hand on: one that is `missing`, or that the catch-up found first.
+    fn pass_by(&mut self, event: &Event, missing: bool) {
+        let origin = event.origin;
+        // A list may come again, and with it what was in it.
+        if (missing || self.returning) && !origin.listed {
+            self.events += 1;
+            self.first = Some(self.first.unwrap_or(origin.version).min(origin.version));
+        }
+    }
+}
+
+fn raise(marks: &mut [Mark], to: &[Mark]) {
+    for (mark, &to) in marks.iter_mut().zip(to) {
+        *mark = to.max(*mark);
+    }
+}

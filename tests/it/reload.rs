@@ -1,0 +1,246 @@
+//! A configuration that changes while events go on, laid out as the kubelet does it for a `ConfigMap`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::delivery::{commit, once, written};
+use crate::support::{Cluster, Exporter, eventually};
+
+/// A folder that a `ConfigMap` is mounted at.
+struct Mounted {
+    folder: PathBuf,
+    versions: u32,
+}
+
+impl Mounted {
+    fn new(folder: &Path, config: &str) -> Self {
+        let mut mounted = Self {
+            folder: folder.to_owned(),
+            versions: 0,
+        };
+        mounted.change(config);
+        symlink("..data/config.yaml", mounted.config()).unwrap();
+        mounted
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("config.yaml")
+    }
+
+    /// A folder for the new files, and the link `..data` renamed into the place of the old.
+    fn change(&mut self, config: &str) {
+        self.versions += 1;
+        let version = format!("..2026_11_28_{}", self.versions);
+        std::fs::create_dir(self.folder.join(&version)).unwrap();
+        std::fs::write(self.folder.join(&version).join("config.yaml"), config).unwrap();
+        symlink(&version, self.folder.join("..data_tmp")).unwrap();
+        std::fs::rename(self.folder.join("..data_tmp"), self.folder.join("..data")).unwrap();
+    }
+}
+
+async fn is_taken(exporter: &Exporter) -> bool {
+    exporter
+        .metric("event_exporter_config_last_reload_successful")
+        .await
+        > 0.5
+}
+
+async fn reloads(exporter: &Exporter, times: usize) {
+    eventually("the configuration is read anew", async || {
+        exporter.log().matches("was read anew").count() == times
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn receivers_are_added_changed_and_removed_under_load_and_nothing_is_lost_or_doubled() {
+    let cluster = Cluster::shared();
+    let namespace = "reload";
+    let events = cluster.namespace(namespace).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let receiver = |name: &str, path: &str| {
+        format!(
+            "- {{name: {name}, batch: {{maxDelay: 50ms}}, file: {{path: {}}}}}\n",
+            file(path).display()
+        )
+    };
+    let config = |routes: &str, receivers: &[String]| {
+        format!(
+            "namespace: {namespace}\nroute: {{match: [{routes}]}}\nreceivers:\n{}",
+            receivers.concat()
+        )
+    };
+    let both = "{receiver: one}, {receiver: two}";
+    let mut mounted = Mounted::new(
+        folder.path(),
+        &config("{receiver: one}", &[receiver("one", "one-a")]),
+    );
+    let exporter = Exporter::start_with(&cluster.kubeconfig, &mounted.config(), &[]).await;
+    let mut committed = commit(&events, namespace, 0..100).await;
+
+    // One is added, by nothing but the change of the link.
+    let more = async {
+        let mut more = BTreeSet::new();
+        for at in 0..10 {
+            more.extend(commit(&events, namespace, 100 + at * 20..120 + at * 20).await);
+        }
+        more
+    };
+    mounted.change(&config(
+        both,
+        &[receiver("one", "one-a"), receiver("two", "two-a")],
+    ));
+    let (more, ()) = tokio::join!(more, reloads(&exporter, 1));
+    committed.extend(more);
+    let with_two = commit(&events, namespace, 300..400).await;
+    committed.extend(with_two.iter().cloned());
+    eventually("the new one gets what comes", async || {
+        with_two
+            .iter()
+            .all(|id| written(&file("two-a")).contains_key(id))
+    })
+    .await;
+
+    // The first writes elsewhere from now on, while events come; the second notices nothing.
+    mounted.change(&config(
+        both,
+        &[receiver("one", "one-b"), receiver("two", "two-a")],
+    ));
+    let more = async {
+        let mut more = BTreeSet::new();
+        for at in 0..20 {
+            more.extend(commit(&events, namespace, 400 + at * 20..420 + at * 20).await);
+        }
+        more
+    };
+    let (more, ()) = tokio::join!(more, async {
+        exporter.signal("-HUP");
+        reloads(&exporter, 2).await;
+    });
+    committed.extend(more);
+    committed.extend(commit(&events, namespace, 800..810).await);
+    let of_one = || {
+        let mut all = written(&file("one-a"));
+        for (id, times) in written(&file("one-b")) {
+            *all.entry(id).or_default() += times;
+        }
+        all
+    };
+    eventually("the first has every version", async || {
+        of_one().len() == committed.len()
+    })
+    .await;
+    assert_eq!(of_one(), once(&committed), "once, in one file or the other");
+    assert!(!written(&file("one-a")).is_empty() && !written(&file("one-b")).is_empty());
+
+    // It is removed, and delivers what it holds.
+    mounted.change(&config("{receiver: two}", &[receiver("two", "two-a")]));
+    exporter.signal("-HUP");
+    reloads(&exporter, 3).await;
+    let last = commit(&events, namespace, 810..900).await;
+    eventually("the second has the last", async || {
+        last.iter()
+            .all(|id| written(&file("two-a")).contains_key(id))
+    })
+    .await;
+    assert_eq!(of_one(), once(&committed), "the first has nothing of that");
+    let two: BTreeMap<String, usize> = written(&file("two-a"));
+    assert!(two.values().all(|times| *times == 1), "nothing is doubled");
+    let since: BTreeSet<_> = with_two.iter().chain(&last).cloned().collect();
+    assert!(
+        since.iter().all(|id| two.contains_key(id)),
+        "nothing is lost"
+    );
+    exporter.signal("-TERM");
+    let (code, log) = exporter.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn a_mistake_is_told_with_its_place_while_the_old_configuration_goes_on() {
+    let cluster = Cluster::shared();
+    let namespace = "reload-mistake";
+    let events = cluster.namespace(namespace).await;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let good = format!(
+        "namespace: {namespace}\nroute: {{match: [{{receiver: out}}]}}\nreceivers:\n- {{name: out, batch: {{maxDelay: 50ms}}, file: {{path: {}}}}}\n",
+        out.display()
+    );
+    let mut mounted = Mounted::new(folder.path(), &good);
+    let exporter =
+        Exporter::start_with(&cluster.kubeconfig, &mounted.config(), &["--enable-reload"]).await;
+    assert!(is_taken(&exporter).await);
+    let reload = async || {
+        let url = format!("{}/-/reload", exporter.metrics_url);
+        let answer = reqwest::Client::new().post(url).send().await.unwrap();
+        assert_eq!(answer.status(), 202);
+    };
+    for (bad, told) in [
+        (
+            good.replace("receiver: out", "receiver: nobody"),
+            "config.yaml:2:",
+        ),
+        (
+            good.replace("maxDelay: 50ms", "maxDelay: soon"),
+            "config.yaml:4:",
+        ),
+        (
+            good.replace("file: {", "file: {layout: \"{{ .Nope\", "),
+            "config.yaml:4:",
+        ),
+        ("route: [".to_owned(), "config.yaml:1:"),
+    ] {
+        mounted.change(&bad);
+        reload().await;
+        eventually("the mistake is told", async || !is_taken(&exporter).await).await;
+        let log = exporter.log();
+        let line = log
+            .lines()
+            .rfind(|line| line.contains("can't be used"))
+            .unwrap();
+        assert!(line.contains(told), "{line}");
+        let committed = commit(&events, namespace, 0..10).await;
+        eventually("the old one goes on", async || {
+            committed.iter().all(|id| written(&out).contains_key(id))
+        })
+        .await;
+        events
+            .delete_collection(
+                &kube::api::DeleteParams::default(),
+                &kube::api::ListParams::default(),
+            )
+            .await
+            .unwrap();
+        mounted.change(&format!("{good}# {told}\n"));
+        reload().await;
+        eventually("the mended one is taken", async || {
+            is_taken(&exporter).await
+        })
+        .await;
+    }
+    // A setting of the whole takes a restart, and is told.
+    mounted.change(&format!("clusterName: new\n{good}"));
+    reload().await;
+    eventually("it is told", async || {
+        exporter.log().contains("take effect at the next start")
+    })
+    .await;
+    assert!(
+        exporter.log().contains("\"clusterName\""),
+        "{}",
+        exporter.log()
+    );
+}
+
+#[tokio::test]
+async fn nobody_can_ask_for_a_reload_unless_that_is_enabled() {
+    let cluster = Cluster::shared();
+    let config = "route: {}\nreceivers: []";
+    let exporter = Exporter::start(&cluster.kubeconfig, config).await;
+    let url = format!("{}/-/reload", exporter.metrics_url);
+    let answer = reqwest::Client::new().post(url).send().await.unwrap();
+    assert_eq!(answer.status(), 404);
+}
