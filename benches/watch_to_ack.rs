@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kubernetes_event_exporter::app::App;
+use kubernetes_event_exporter::app::{App, Kept};
 use kubernetes_event_exporter::cluster::Cluster;
 use kubernetes_event_exporter::config::Config;
 use kubernetes_event_exporter::metrics::Metrics;
@@ -108,8 +108,8 @@ fn measure(
             let metrics = Arc::new(Metrics::new(None).unwrap());
             let client = client::connect(&kube::Config::new(url.parse().unwrap()), metrics.api()).unwrap();
             let config = Config::parse(&config, &|_| None).unwrap().config;
-            let cluster = Cluster::new(client, &config, metrics);
-            let app = App::build(config, "bench", cluster, None, Arc::default()).await.unwrap();
+            let cluster = Arc::new(Cluster::new(client, &config, metrics));
+            let app = App::build(config, "bench", cluster, Kept::default(), None, Arc::default()).await.unwrap();
             let shutdown = CancellationToken::new();
             let before = cpu();
             let started = tokio::time::Instant::now();

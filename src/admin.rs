@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, error};
 
-use crate::health::WatchHealth;
+use crate::health::Health;
 use crate::metrics::Metrics;
 
 /// A bound port that nobody listens to yet.
@@ -30,7 +30,7 @@ pub struct Admin {
 #[derive(Clone)]
 struct Shared {
     metrics: Arc<Metrics>,
-    watches: Arc<[Arc<WatchHealth>]>,
+    health: Arc<Health>,
 }
 
 /// Connections at the same time.
@@ -48,7 +48,7 @@ impl Admin {
     pub async fn bind(
         address: &str,
         metrics: Arc<Metrics>,
-        watches: &[Arc<WatchHealth>],
+        health: Arc<Health>,
         reload: Option<Arc<Notify>>,
     ) -> anyhow::Result<Self> {
         let listener = match address.strip_prefix(':') {
@@ -60,10 +60,7 @@ impl Admin {
         };
         let listener =
             listener.with_context(|| format!("cannot listen on {address} (-metrics-address)"))?;
-        let shared = Shared {
-            metrics,
-            watches: watches.into(),
-        };
+        let shared = Shared { metrics, health };
         let router = Router::new()
             .route("/", get(page))
             .route("/metrics", get(metrics_text))
@@ -145,11 +142,7 @@ async fn live() -> &'static str {
 
 /// Sinks do not count: a rollout must not hang because OpenSearch is down.
 async fn ready(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Response {
-    let complaints: Vec<String> = shared
-        .watches
-        .iter()
-        .filter_map(|watch| watch.complaint())
-        .collect();
+    let complaints = shared.health.complaints();
     let status = if complaints.is_empty() {
         StatusCode::OK
     } else {
@@ -176,11 +169,7 @@ async fn ready(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Respo
 }
 
 async fn page(State(shared): State<Shared>) -> impl IntoResponse {
-    let complaints: Vec<String> = shared
-        .watches
-        .iter()
-        .filter_map(|watch| watch.complaint())
-        .collect();
+    let complaints = shared.health.complaints();
     // Complaints hold nothing but namespaces from the configuration, which are checked by nobody.
     let state = if complaints.is_empty() {
         "ready".to_owned()

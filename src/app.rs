@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::catch_up::{CatchUp, EventLog as _};
-use crate::checkpoint::{Checkpoint, CheckpointFile, Checkpointer};
+use crate::checkpoint::{Checkpoint, Checkpointer, Store};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::health::WatchHealth;
@@ -35,6 +35,15 @@ pub struct App {
     pub health: Vec<Arc<WatchHealth>>,
 }
 
+/// Where the checkpoint is kept, and what is kept there.
+#[derive(Default)]
+pub struct Kept {
+    /// Nowhere, if `None`.
+    pub store: Option<Store>,
+    /// Nothing yet, if `None`.
+    pub checkpoint: Option<String>,
+}
+
 // === impl App ===
 
 impl App {
@@ -44,17 +53,17 @@ impl App {
     pub async fn build(
         config: Config,
         path: &str,
-        cluster: Cluster,
+        cluster: Arc<Cluster>,
+        kept: Kept,
         file: Option<PathBuf>,
         asked: Arc<Notify>,
     ) -> anyhow::Result<Self> {
-        let cluster = Arc::new(cluster);
-        let store = config.checkpoint.clone().map(CheckpointFile::new);
-        let (mut uid, mut checkpoint) = (String::new(), None);
-        if let Some(file) = &store {
-            uid = cluster.uid().await;
-            checkpoint = known(file.read()?, &uid);
-        }
+        let Kept { store, checkpoint } = kept;
+        let mut uid = match &store {
+            Some(_) => cluster.uid().await,
+            None => String::new(),
+        };
+        let checkpoint = known(checkpoint, &uid);
         if let Some(checkpoint) = checkpoint.as_ref().filter(|_| uid.is_empty()) {
             uid.clone_from(&checkpoint.cluster);
         }

@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use crate::lease::{Lease, LeaseError};
 use crate::mark::{Mark, Progress};
 use crate::outage::Outage;
 use crate::router::Table;
@@ -40,9 +41,18 @@ pub struct CheckpointFile {
     path: PathBuf,
 }
 
+/// Where a checkpoint is kept.
+#[derive(Clone)]
+pub enum Store {
+    /// A file of our own.
+    File(CheckpointFile),
+    /// A Lease in the cluster.
+    Lease(Lease),
+}
+
 /// Keeps the checkpoint up to date while the program runs.
 pub struct Checkpointer {
-    store: Option<CheckpointFile>,
+    store: Option<Store>,
     cluster: String,
     /// What is watched, by number; empty for all namespaces.
     namespaces: Vec<String>,
@@ -61,6 +71,12 @@ pub enum CheckpointError {
     /// It was written by a later program.
     #[error("the checkpoint is of the form {0}, which a later version wrote")]
     Later(u8),
+    /// The Lease can't be written.
+    #[error(transparent)]
+    Lease(LeaseError),
+    /// The program ends.
+    #[error("writing the checkpoint was interrupted")]
+    Interrupted,
     /// The file can't be read or written.
     #[error("cannot use the checkpoint file {}", path.display())]
     File {
@@ -123,6 +139,22 @@ impl Checkpoint {
     }
 }
 
+// === impl Store ===
+
+impl Store {
+    async fn write(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        let text = checkpoint.to_text()?;
+        match self {
+            Self::File(file) => {
+                let file = file.clone();
+                let written = spawn_blocking(move || file.write(&text)).await;
+                written.map_err(|_| CheckpointError::Interrupted)?
+            }
+            Self::Lease(lease) => lease.save(&text).await.map_err(CheckpointError::Lease),
+        }
+    }
+}
+
 // === impl CheckpointFile ===
 
 impl CheckpointFile {
@@ -181,7 +213,7 @@ impl CheckpointFile {
 impl Checkpointer {
     /// One that keeps the marks of the newest of `tables` in `store`.
     pub fn new(
-        store: Option<CheckpointFile>,
+        store: Option<Store>,
         cluster: String,
         namespaces: Vec<String>,
         watches: Vec<Arc<Progress>>,
@@ -215,23 +247,22 @@ impl Checkpointer {
         if self.kept.as_ref() == Some(&checkpoint) {
             return true;
         }
-        let text = checkpoint.to_text();
-        let saved = spawn_blocking(move || store.write(&text?)).await;
-        let error = match saved {
-            Ok(Ok(())) => {
+        match store.write(&checkpoint).await {
+            Ok(()) => {
                 if self.outage.over().is_some() {
                     info!("the checkpoint is written again");
                 }
                 self.kept = Some(checkpoint);
-                return true;
+                true
             }
-            Ok(Err(error)) => crate::telemetry::chain(&error),
-            Err(error) => error.to_string(),
-        };
-        if self.outage.is_news(&error) {
-            warn!(error, "the checkpoint was not written; trying again");
+            Err(error) => {
+                let error = crate::telemetry::chain(&error);
+                if self.outage.is_news(&error) {
+                    warn!(error, "the checkpoint was not written; trying again");
+                }
+                false
+            }
         }
-        false
     }
 
     fn checkpoint(&self) -> Checkpoint {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kube::Client;
 use tokio::runtime;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -17,11 +18,15 @@ use tracing::{info, warn};
 use self::check::{CheckArgs, check};
 use self::input::EventReader;
 use crate::admin::Admin;
-use crate::app::App;
+use crate::checkpoint::CheckpointFile;
 use crate::cluster::Cluster;
-use crate::config::{Config, ConfigError, Loaded};
+use crate::config::{Config, ConfigError, CoordinationConfig, Loaded};
 use crate::enrich::Enricher;
 use crate::event::{Event, visible};
+use crate::health::Health;
+use crate::jitter;
+use crate::leader::{Candidate, Coordination};
+use crate::lease::{Lease, LeaseConfig};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::route::Route;
@@ -166,7 +171,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         .build()?;
     let done = runtime.block_on(async {
         match cli.command.unwrap_or(Command::Run(cli.run)) {
-            Command::Run(args) => run(args).await.map(|()| ExitCode::SUCCESS),
+            Command::Run(args) => Box::pin(run(args)).await.map(|()| ExitCode::SUCCESS),
             Command::Check(args) => check(&args),
             Command::Route(args) => route(&args),
             Command::Replay(args) => replay::replay(args).await,
@@ -238,11 +243,21 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new(config.metrics_name_prefix.as_deref())?);
     let cluster = client::config(args.kubeconfig.as_deref()).await?;
     let client = client::connect(&cluster, metrics.api())?;
-    let cluster = Cluster::new(client, &config, Arc::clone(&metrics));
+    let namespace = cluster.default_namespace;
+    let coordination = coordination(&config.coordination, &client, namespace);
     let asked = Arc::new(Notify::new());
-    let app = App::build(config, &path, cluster, file, Arc::clone(&asked)).await?;
+    let health = Arc::new(Health::default());
+    let candidate = Candidate {
+        cluster: Arc::new(Cluster::new(client, &config, Arc::clone(&metrics))),
+        config,
+        path: path.clone(),
+        file,
+        coordination,
+        health: Arc::clone(&health),
+        reload: Arc::clone(&asked),
+    };
     let reload = args.enable_reload.then(|| Arc::clone(&asked));
-    let admin = Admin::bind(&args.metrics_address, metrics, &app.health, reload).await?;
+    let admin = Admin::bind(&args.metrics_address, metrics, health, reload).await?;
     info!(version = crate::VERSION, revision = crate::REVISION, config = path, metrics = %admin.address()?, "starting");
 
     let shutdown = CancellationToken::new();
@@ -258,11 +273,31 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             "told to stop twice: ending at once, without delivering what is held"
         );
     };
-    let run = app.run(shutdown, Duration::from_secs(args.grace_period));
+    let run = candidate.run(shutdown, Duration::from_secs(args.grace_period));
     tokio::select! {
         ended = run => ended,
         () = admin.run() => bail!("the admin endpoint has ended"),
         () = stop => bail!("aborted"),
+    }
+}
+
+/// Who delivers, and where it is kept how far they have come.
+fn coordination(config: &CoordinationConfig, client: &Client, namespace: String) -> Coordination {
+    let lease = |name: &String| {
+        // A pod's own name; several processes on one machine have it in common.
+        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "exporter".to_owned());
+        let config = LeaseConfig {
+            namespace,
+            name: name.clone(),
+            identity: format!("{host}_{:016x}", jitter::number()),
+        };
+        Lease::new(client.clone(), config)
+    };
+    match config {
+        CoordinationConfig::Nothing => Coordination::Nothing,
+        CoordinationConfig::File(path) => Coordination::File(CheckpointFile::new(path.clone())),
+        CoordinationConfig::Lease(name) => Coordination::Lease(lease(name)),
+        CoordinationConfig::Election(name) => Coordination::Election(lease(name)),
     }
 }
 

@@ -47,12 +47,26 @@ pub struct Config {
     pub metrics_name_prefix: Option<String>,
     /// How involved objects are looked up; `None` if they are not.
     pub lookup: Option<LookupConfig>,
-    /// The file that the checkpoint is kept in, if it is one.
-    pub checkpoint: Option<PathBuf>,
+    /// Who delivers where there are several, and where it is kept how far they have come.
+    pub coordination: CoordinationConfig,
     /// Where events go.
     pub route: RouteConfig,
     /// To whom.
     pub receivers: Vec<ReceiverConfig>,
+}
+
+/// Who delivers, and where it is kept how far they have come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CoordinationConfig {
+    /// One process, which keeps nothing.
+    #[default]
+    Nothing,
+    /// One process, and a file.
+    File(PathBuf),
+    /// One process, and the Lease of this name.
+    Lease(String),
+    /// Several, and the Lease of this name.
+    Election(String),
 }
 
 /// A configuration with what is odd about it.
@@ -159,7 +173,8 @@ struct File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct CheckpointSection {
-    file: Option<PathBuf>,
+    file: Option<Located<String>>,
+    lease: Option<Located<String>>,
 }
 
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -168,9 +183,11 @@ struct CheckpointSection {
 struct LeaderElection {
     enabled: Option<Located<bool>>,
     #[serde(rename = "leaderElectionID")]
-    _id: String,
+    id: Located<String>,
 }
 
+/// The incumbent's.
+const LEADER_ELECTION_ID: &str = "kubernetes-event-exporter";
 /// What the API server keeps Events for.
 const MAX_EVENT_AGE: Duration = Duration::from_hours(1);
 /// What runs where there is no configuration at all.
@@ -278,10 +295,7 @@ impl File {
         if let Some(prefix) = &self.metrics_name_prefix {
             check.ok(check_prefix(prefix));
         }
-        if let Some(enabled) = self.leader_election.enabled.filter(|enabled| enabled.value) {
-            let message = "leader election is not there yet: run one replica";
-            check.warnings.push(enabled.problem(message));
-        }
+        let coordination = check.ok(coordination(self.leader_election, self.checkpoint));
         let mut namespaces: Vec<String> = Vec::new();
         let one = Some(self.namespace).filter(|namespace| !namespace.value.is_empty());
         for namespace in self.namespaces.into_iter().chain(one) {
@@ -332,7 +346,7 @@ impl File {
                 .map(|prefix| prefix.value)
                 .filter(|prefix| !prefix.is_empty()),
             lookup,
-            checkpoint: self.checkpoint.file,
+            coordination: coordination.unwrap_or_default(),
             route,
             receivers,
         }
@@ -365,6 +379,51 @@ impl File {
         };
         Ok(Duration::from_secs(age))
     }
+}
+
+fn coordination(
+    election: LeaderElection,
+    checkpoint: CheckpointSection,
+) -> Result<CoordinationConfig, Problem> {
+    let given = |value: Option<Located<String>>| value.filter(|value| !value.is_empty());
+    let (file, lease) = (given(checkpoint.file), given(checkpoint.lease));
+    let id = Some(election.id).filter(|id| !id.is_empty());
+    for name in lease.iter().chain(&id) {
+        check_lease(name)?;
+    }
+    if election.enabled.is_some_and(|enabled| enabled.value) {
+        if let Some(other) = file.or(lease) {
+            return Err(other.problem(
+                "with leader election the checkpoint is kept in its Lease: leave this out",
+            ));
+        }
+        let id = id.map_or_else(|| LEADER_ELECTION_ID.to_owned(), |id| id.value);
+        return Ok(CoordinationConfig::Election(id));
+    }
+    match (file, lease) {
+        (Some(_), Some(lease)) => Err(lease.problem("give either `file` or `lease`")),
+        (Some(file), None) => Ok(CoordinationConfig::File(file.value.into())),
+        (None, Some(lease)) => Ok(CoordinationConfig::Lease(lease.value)),
+        (None, None) => Ok(CoordinationConfig::Nothing),
+    }
+}
+
+/// A subdomain of RFC 1123.
+fn check_lease(name: &Located<String>) -> Result<(), Problem> {
+    let legal = name.len() <= 253
+        && name.split('.').all(|label| {
+            let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            let ends = label.as_bytes().first().zip(label.as_bytes().last());
+            ends.is_some_and(|(first, last)| inside(*first) && inside(*last))
+                && label.bytes().all(|byte| inside(byte) || byte == b'-')
+        });
+    if legal {
+        return Ok(());
+    }
+    let text = name.shown();
+    Err(name.problem(format!(
+        "`{text}` can't be the name of a Lease: names have up to 253 lower-case letters, digits, `-` and `.`"
+    )))
 }
 
 /// A label of RFC 1123, as Kubernetes wants it.

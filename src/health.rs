@@ -1,10 +1,13 @@
 //! Whether the program does its work, for probes and for the page that people look at.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+/// The state of the program: of the watches that there are. One that stands by has none, and is ready.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<Vec<Arc<WatchHealth>>>);
 
 /// The state of one watch.
 #[derive(Debug)]
@@ -21,6 +24,24 @@ struct State {
     listed: bool,
     paused: bool,
     heard: Instant,
+}
+
+// === impl Health ===
+
+impl Health {
+    /// From now on these are its watches.
+    pub fn set(&self, watches: Vec<Arc<WatchHealth>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = watches;
+    }
+
+    /// Why it is not ready; nothing if it is.
+    pub fn complaints(&self) -> Vec<String> {
+        let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watches
+            .iter()
+            .filter_map(|watch| watch.complaint())
+            .collect()
+    }
 }
 
 // === impl WatchHealth ===

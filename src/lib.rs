@@ -27,6 +27,8 @@ pub mod event;
 pub mod health;
 pub mod intake;
 mod jitter;
+pub mod leader;
+pub mod lease;
 pub mod mark;
 pub mod metrics;
 mod outage;

@@ -24,6 +24,7 @@ mod occurrences;
 pub struct Metrics {
     registry: Registry,
     config: ConfigMetrics,
+    leader: Gauge,
     queues: Mutex<Vec<WatchedQueue>>,
     source: SourceMetrics,
     router: RouterMetrics,
@@ -136,6 +137,7 @@ impl Metrics {
         let incumbent = prefix.map(|_| families.incumbent()).transpose()?;
         families.build_info()?;
         let config = families.config()?;
+        let leader = families.leader()?;
         let watch_last_activity = families.gauge(
             "watch_last_activity_timestamp_seconds",
             "When the API server last sent something.",
@@ -157,6 +159,7 @@ impl Metrics {
         let metrics = Self {
             registry,
             config,
+            leader,
             queues: Mutex::default(),
             source,
             router,
@@ -166,6 +169,11 @@ impl Metrics {
         };
         metrics.config_taken(true);
         Ok(metrics)
+    }
+
+    /// This process delivers from now on, or does not.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(f64::from(u8::from(leads)));
     }
 
     /// A configuration was read, and is in use or not.

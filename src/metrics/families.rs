@@ -105,6 +105,13 @@ impl<'a> Families<'a> {
         Ok(())
     }
 
+    pub(super) fn leader(&self) -> prometheus::Result<Gauge> {
+        self.gauge(
+            "leader",
+            "Whether this process delivers. Without leader election it always does.",
+        )
+    }
+
     pub(super) fn config(&self) -> prometheus::Result<ConfigMetrics> {
         Ok(ConfigMetrics {
             successful: self.gauge(

@@ -15,6 +15,7 @@ mod delivery;
 mod end_to_end;
 mod examples;
 mod fuzz;
+mod leader;
 mod lookup;
 mod migration;
 mod opensearch;

@@ -1,0 +1,326 @@
+//! The Lease: who of several processes delivers, and how far it has come.
+//!
+//! One coordination.k8s.io Lease holds both: its holder delivers, and an annotation of it is the checkpoint. Every write names
+//! the version that it replaces, so whoever has lost the Lease without knowing can't overwrite what its successor has
+//! written. Two that deliver for a moment do no harm: ids and versions make what they write the same.
+//!
+//! A Lease is free if nobody holds it, or if its holder has not renewed it for as long as it promised, by the clock of the
+//! one who watches: clocks of other machines are not believed, as in Kubernetes' own components. Whoever ends in good order
+//! gives it back, and the next takes it within a second.
+//!
+//! Needed rights: `get` and `update` on the Lease, and `create`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease as Object, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use thiserror::Error;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use crate::outage::Outage;
+
+/// Where the Lease is, and who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseConfig {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What we are called as its holder: no two processes have the same.
+    pub identity: String,
+}
+
+/// One Lease; clones are the same.
+#[derive(Clone)]
+pub struct Lease {
+    api: Arc<Api<Object>>,
+    config: Arc<LeaseConfig>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// As it was read or written last.
+    object: Option<Object>,
+    /// Who held it then, and since when that has not changed.
+    seen: Option<(LeaseSpec, Instant)>,
+    outage: Outage,
+}
+
+/// A Lease that was not written.
+#[derive(Debug, Error)]
+pub enum LeaseError {
+    /// Another process holds it.
+    #[error("`{0}` holds the lease")]
+    Lost(String),
+    /// The API server did not do it.
+    #[error("the lease was not written")]
+    Api(#[source] kube::Error),
+    /// The API server did not answer in time.
+    #[error("the lease was not written: no answer in time")]
+    Late,
+    /// The checkpoint has more than an annotation can hold.
+    #[error(
+        "the checkpoint has {0} bytes, more than an annotation holds: name fewer namespaces, or keep it in a file"
+    )]
+    TooLarge(usize),
+}
+
+/// For how long the holder has it without renewing it.
+const DURATION: Duration = Duration::from_secs(15);
+/// After so long without success the holder steps back, before others take over.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How often the holder renews it.
+const RENEW: Duration = Duration::from_secs(2);
+/// How often others look.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long one request may take.
+const REQUEST: Duration = Duration::from_secs(5);
+const CHECKPOINT: &str = "kubernetes-event-exporter/checkpoint";
+/// All annotations of an object together have 256 KiB.
+const MAX_CHECKPOINT: usize = 200 << 10;
+
+// === impl Lease ===
+
+impl Lease {
+    /// A Lease that has not been looked at.
+    pub fn new(client: Client, config: LeaseConfig) -> Self {
+        Self {
+            api: Arc::new(Api::namespaced(client, &config.namespace)),
+            config: Arc::new(config),
+            state: Arc::default(),
+        }
+    }
+
+    /// Waits until it is ours; returns the checkpoint that is in it.
+    pub async fn acquire(&self) -> Option<String> {
+        let mut told = false;
+        loop {
+            let mut state = self.state.lock().await;
+            match self.try_acquire(&mut state).await {
+                Ok(()) => {
+                    state.outage.over();
+                    info!(
+                        lease = self.config.name,
+                        identity = self.config.identity,
+                        "leading"
+                    );
+                    return state.checkpoint();
+                }
+                Err(LeaseError::Lost(holder)) => {
+                    state.outage.over();
+                    if !told {
+                        info!(
+                            lease = self.config.name,
+                            holder, "standing by: another delivers"
+                        );
+                        told = true;
+                    }
+                }
+                Err(error) => self.tell(&mut state, &error),
+            }
+            drop(state);
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Takes it whoever holds it, for the checkpoint in it, where one process at a time is all there is. `None` as well if the
+    /// API server does not answer or refuses, which is told.
+    pub async fn take(&self) -> Option<String> {
+        let mut state = self.state.lock().await;
+        let taken = async {
+            self.read(&mut state).await?;
+            self.write(&mut state, None, Some(&self.config.identity))
+                .await
+        };
+        if let Err(error) = taken.await {
+            self.tell(&mut state, &error);
+        }
+        state.checkpoint()
+    }
+
+    /// Renews it until it is lost.
+    pub async fn hold(&self) -> LeaseError {
+        let mut renewed = Instant::now();
+        loop {
+            sleep(RENEW).await;
+            let mut state = self.state.lock().await;
+            match self
+                .write_ours(&mut state, None, Some(&self.config.identity))
+                .await
+            {
+                Ok(()) => {
+                    renewed = Instant::now();
+                    if state.outage.over().is_some() {
+                        info!(lease = self.config.name, "the lease is renewed again");
+                    }
+                }
+                Err(lost @ LeaseError::Lost(_)) => return lost,
+                Err(error) => {
+                    self.tell(&mut state, &error);
+                    if renewed.elapsed() + RENEW > DEADLINE {
+                        return error;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps a checkpoint in it, if it is still ours.
+    pub async fn save(&self, checkpoint: &str) -> Result<(), LeaseError> {
+        if checkpoint.len() > MAX_CHECKPOINT {
+            return Err(LeaseError::TooLarge(checkpoint.len()));
+        }
+        let mut state = self.state.lock().await;
+        self.write_ours(&mut state, Some(checkpoint), Some(&self.config.identity))
+            .await
+    }
+
+    /// Gives it back, if it is still ours.
+    pub async fn release(&self) -> Result<(), LeaseError> {
+        let mut state = self.state.lock().await;
+        self.write_ours(&mut state, None, None).await
+    }
+
+    async fn try_acquire(&self, state: &mut State) -> Result<(), LeaseError> {
+        self.read(state).await?;
+        if let Some(holder) = state.holder_before_expiry(&self.config.identity) {
+            return Err(LeaseError::Lost(holder));
+        }
+        self.write(state, None, Some(&self.config.identity)).await
+    }
+
+    /// Writes it; once more if something else of it has changed meanwhile.
+    async fn write_ours(
+        &self,
+        state: &mut State,
+        checkpoint: Option<&str>,
+        holder: Option<&str>,
+    ) -> Result<(), LeaseError> {
+        for _ in 0..2 {
+            if state.object.is_none() {
+                self.read(state).await?;
+            }
+            let other = state
+                .holder()
+                .filter(|other| *other != self.config.identity);
+            if let Some(other) = other {
+                return Err(LeaseError::Lost(other));
+            }
+            match self.write(state, checkpoint, holder).await {
+                Err(LeaseError::Api(kube::Error::Api(status))) if status.code == 409 => {
+                    state.object = None;
+                }
+                written => return written,
+            }
+        }
+        Err(LeaseError::Late)
+    }
+
+    async fn read(&self, state: &mut State) -> Result<(), LeaseError> {
+        state.object = in_time(self.api.get_opt(&self.config.name)).await?;
+        let spec = state.object.as_ref().and_then(|object| object.spec.clone());
+        let spec = spec.unwrap_or_default();
+        if state.seen.as_ref().is_none_or(|(seen, _)| *seen != spec) {
+            state.seen = Some((spec, Instant::now()));
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        state: &mut State,
+        checkpoint: Option<&str>,
+        holder: Option<&str>,
+    ) -> Result<(), LeaseError> {
+        let mut object = state.object.clone().unwrap_or_else(|| Object {
+            metadata: ObjectMeta {
+                name: Some(self.config.name.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: None,
+        });
+        let now = MicroTime(Timestamp::now());
+        let spec = object.spec.get_or_insert_default();
+        if spec.holder_identity.as_deref() != holder {
+            spec.acquire_time = Some(now.clone());
+            spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0).saturating_add(1));
+        }
+        spec.holder_identity = Some(holder.unwrap_or_default().to_owned());
+        spec.renew_time = Some(now);
+        spec.lease_duration_seconds = i32::try_from(DURATION.as_secs()).ok();
+        if let Some(checkpoint) = checkpoint {
+            let annotations: &mut BTreeMap<_, _> =
+                object.metadata.annotations.get_or_insert_default();
+            annotations.insert(CHECKPOINT.to_owned(), checkpoint.to_owned());
+        }
+        let parameters = PostParams::default();
+        let written = if state.object.is_some() {
+            in_time(self.api.replace(&self.config.name, &parameters, &object)).await
+        } else {
+            in_time(self.api.create(&parameters, &object)).await
+        };
+        match written {
+            Ok(written) => {
+                state.object = Some(written);
+                Ok(())
+            }
+            Err(error) => {
+                // Whether it was written after all is to be seen.
+                state.object = None;
+                Err(error)
+            }
+        }
+    }
+
+    fn tell(&self, state: &mut MutexGuard<'_, State>, error: &LeaseError) {
+        let text = crate::telemetry::chain(error);
+        if state.outage.is_news(&text) {
+            warn!(
+                lease = self.config.name,
+                error = text,
+                "the lease can't be used; trying again"
+            );
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn checkpoint(&self) -> Option<String> {
+        let annotations = self.object.as_ref()?.metadata.annotations.as_ref()?;
+        annotations.get(CHECKPOINT).cloned()
+    }
+
+    fn holder(&self) -> Option<String> {
+        let holder = self.object.as_ref()?.spec.as_ref()?.holder_identity.clone();
+        holder.filter(|holder| !holder.is_empty())
+    }
+
+    /// Whoever else holds it and may still be alive.
+    fn holder_before_expiry(&self, identity: &str) -> Option<String> {
+        let holder = self.holder().filter(|holder| holder != identity)?;
+        let (spec, since) = self.seen.as_ref()?;
+        let seconds = spec.lease_duration_seconds.unwrap_or(0);
+        let duration = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        (since.elapsed() < duration).then_some(holder)
+    }
+}
+
+async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, LeaseError> {
+    match timeout(REQUEST, request).await {
+        Ok(answer) => answer.map_err(LeaseError::Api),
+        Err(_) => Err(LeaseError::Late),
+    }
+}
+
+#[cfg(test)]
+mod tests;

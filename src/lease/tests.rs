@@ -1,0 +1,226 @@
+use std::sync::Mutex as Shared;
+
+use futures::FutureExt as _;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::time::advance;
+
+use super::*;
+
+/// An API server with one Lease, which keeps to preconditions.
+#[derive(Clone, Default)]
+struct Server(Arc<Shared<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    lease: Option<Value>,
+    version: u64,
+    /// Answers nothing but this.
+    down: Option<u16>,
+    writes: u32,
+}
+
+impl Server {
+    fn lease(&self, identity: &str) -> Lease {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move {
+                let method = request.method().clone();
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let (status, body) = server.answer(&method, &body);
+                let body = Body::from(serde_json::to_vec(&body).unwrap());
+                Ok::<_, http::Error>(Response::builder().status(status).body(body).unwrap())
+            }
+        });
+        let config = LeaseConfig {
+            namespace: "monitoring".to_owned(),
+            name: "exporter".to_owned(),
+            identity: identity.to_owned(),
+        };
+        Lease::new(Client::new(service, "default"), config)
+    }
+
+    fn answer(&self, method: &Method, body: &[u8]) -> (u16, Value) {
+        let mut kept = self.0.lock().unwrap();
+        let status = |code: u16, reason: &str| {
+            (
+                code,
+                json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": reason}),
+            )
+        };
+        if let Some(code) = kept.down {
+            return status(code, "Down");
+        }
+        if method == Method::GET {
+            return kept
+                .lease
+                .clone()
+                .map_or_else(|| status(404, "NotFound"), |lease| (200, lease));
+        }
+        let mut lease: Value = serde_json::from_slice(body).unwrap();
+        let known = kept
+            .lease
+            .as_ref()
+            .map(|lease| &lease["metadata"]["resourceVersion"]);
+        if known.is_some_and(|known| *known != lease["metadata"]["resourceVersion"])
+            || (method == Method::POST) == known.is_some()
+        {
+            return status(409, "Conflict");
+        }
+        kept.version += 1;
+        kept.writes += 1;
+        lease["metadata"]["resourceVersion"] = kept.version.to_string().into();
+        kept.lease = Some(lease.clone());
+        (200, lease)
+    }
+
+    fn down(&self, code: Option<u16>) {
+        self.0.lock().unwrap().down = code;
+    }
+
+    fn holder(&self) -> String {
+        let kept = self.0.lock().unwrap();
+        kept.lease.as_ref().unwrap()["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn writes(&self) -> u32 {
+        self.0.lock().unwrap().writes
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_gets_it_and_the_second_when_it_is_given_back() {
+    let server = Server::default();
+    let (first, second) = (server.lease("first"), server.lease("second"));
+    assert_eq!(first.acquire().await, None);
+    first.save("marks").await.unwrap();
+    let mut waiting = Box::pin(second.acquire());
+    let mut holding = Box::pin(first.hold());
+    for _ in 0..600 {
+        advance(Duration::from_millis(100)).await;
+        assert!((&mut waiting).now_or_never().is_none(), "it is renewed");
+        assert!((&mut holding).now_or_never().is_none());
+    }
+    drop(holding);
+    first.release().await.unwrap();
+    let start = Instant::now();
+    assert_eq!(waiting.await.unwrap(), "marks", "with the checkpoint in it");
+    assert!(start.elapsed() <= LOOK, "{:?}", start.elapsed());
+    assert_eq!(server.holder(), "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_dies_is_followed_when_its_time_is_over_and_not_before() {
+    let server = Server::default();
+    let (first, second) = (server.lease("first"), server.lease("second"));
+    first.acquire().await;
+    first.save("marks").await.unwrap();
+    // Its clock is wrong by years, which does not matter.
+    server.0.lock().unwrap().lease.as_mut().unwrap()["spec"]["renewTime"] =
+        "2001-01-01T00:00:00.000000Z".into();
+    let start = Instant::now();
+    assert_eq!(second.acquire().await.unwrap(), "marks");
+    assert!(
+        start.elapsed() >= DURATION && start.elapsed() <= DURATION + LOOK,
+        "{:?}",
+        start.elapsed()
+    );
+    // The first comes to, as after a pause of its whole machine.
+    assert!(
+        matches!(first.save("stale").await, Err(LeaseError::Lost(holder)) if holder == "second")
+    );
+    assert!(matches!(first.hold().await, LeaseError::Lost(_)));
+    assert!(matches!(first.release().await, Err(LeaseError::Lost(_))));
+    assert_eq!(second.state.lock().await.checkpoint().unwrap(), "marks");
+    assert_eq!(server.holder(), "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_holder_steps_back_before_others_take_over_when_it_cannot_renew() {
+    let server = Server::default();
+    let (first, second) = (server.lease("first"), server.lease("second"));
+    first.acquire().await;
+    let start = Instant::now();
+    let mut waiting = Box::pin(second.acquire());
+    assert!((&mut waiting).now_or_never().is_none());
+    server.down(Some(500));
+    let (lost, at) = async { (first.hold().await, start.elapsed()) }.await;
+    assert!(matches!(lost, LeaseError::Api(_)), "{lost}");
+    assert!(at <= DEADLINE && at + RENEW >= DEADLINE, "{at:?}");
+    server.down(None);
+    waiting.await;
+    assert!(start.elapsed() >= DURATION, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_outage_costs_nothing() {
+    let server = Server::default();
+    let first = server.lease("first");
+    server.down(Some(503));
+    let mut waiting = Box::pin(first.acquire());
+    for _ in 0..5 {
+        advance(LOOK).await;
+        assert!((&mut waiting).now_or_never().is_none());
+    }
+    server.down(None);
+    waiting.await;
+    let mut holding = Box::pin(first.hold());
+    server.down(Some(500));
+    for _ in 0..3 {
+        advance(RENEW).await;
+        assert!((&mut holding).now_or_never().is_none());
+    }
+    server.down(None);
+    for _ in 0..30 {
+        advance(RENEW).await;
+        assert!((&mut holding).now_or_never().is_none(), "it goes on");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_who_touches_other_parts_of_it_is_no_conflict() {
+    let server = Server::default();
+    let first = server.lease("first");
+    first.acquire().await;
+    {
+        let mut kept = server.0.lock().unwrap();
+        kept.version += 1;
+        let version = kept.version.to_string();
+        let lease = kept.lease.as_mut().unwrap();
+        lease["metadata"]["resourceVersion"] = version.into();
+        lease["metadata"]["labels"] = json!({"touched": "yes"});
+    }
+    first.save("marks").await.unwrap();
+    let kept = server.0.lock().unwrap();
+    let metadata = &kept.lease.as_ref().unwrap()["metadata"];
+    assert_eq!(metadata["labels"]["touched"], "yes");
+    assert_eq!(metadata["annotations"][CHECKPOINT], "marks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_one_process_it_does_not_wait_for_its_predecessor() {
+    let server = Server::default();
+    server.lease("killed").acquire().await;
+    let next = server.lease("next");
+    let start = Instant::now();
+    assert_eq!(next.take().await, None);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    next.save("marks").await.unwrap();
+    assert_eq!(server.lease("third").take().await.unwrap(), "marks");
+    // Nobody may write it: the program goes on without.
+    server.down(Some(403));
+    assert_eq!(server.lease("fourth").take().await, None);
+    let writes = server.writes();
+    let large = "x".repeat(MAX_CHECKPOINT + 1);
+    assert!(matches!(
+        next.save(&large).await,
+        Err(LeaseError::TooLarge(_))
+    ));
+    assert_eq!(server.writes(), writes);
+}

@@ -1,0 +1,152 @@
+//! Several exporters and one Lease, on a real API server.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+
+use crate::delivery::{commit, once, written};
+use crate::support::{Cluster, Exporter, OpenSearch, eventually};
+
+const LEADING: &str = "event_exporter_leader";
+
+fn config(namespace: &str, coordination: &str, opensearch: &str, file: &Path) -> String {
+    format!(
+        "namespace: {namespace}
+{coordination}
+route: {{match: [{{receiver: opensearch}}, {{receiver: file}}]}}
+receivers:
+- name: opensearch
+  batch: {{maxDelay: 100ms}}
+  opensearch: {{hosts: {opensearch}, index: {namespace}}}
+- name: file
+  batch: {{maxDelay: 100ms}}
+  file: {{path: {}}}
+",
+        file.display()
+    )
+}
+
+async fn leads(exporter: &Exporter) -> bool {
+    exporter.metric(LEADING).await > 0.5
+}
+
+async fn indexed(opensearch: &OpenSearch, index: &str) -> BTreeSet<String> {
+    opensearch.documents(index).await.into_keys().collect()
+}
+
+#[tokio::test]
+async fn leaders_follow_each_other_and_nothing_is_lost_or_doubled() {
+    let (cluster, opensearch) = (Cluster::shared(), OpenSearch::shared());
+    let namespace = "leaders";
+    let events = cluster.namespace(namespace).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out");
+    let election = "leaderElection: {enabled: true, leaderElectionID: leaders}";
+    let config = config(namespace, election, &opensearch.url, &file);
+    let mut committed = commit(&events, namespace, 0..50).await;
+    let first = Exporter::start(&cluster.kubeconfig, &config).await;
+    eventually("the first leads", async || leads(&first).await).await;
+    // One that stands by is ready, or no rollout would ever be done.
+    let second = Exporter::start(&cluster.kubeconfig, &config).await;
+    assert!(!leads(&second).await);
+    eventually("the second stands by", async || {
+        second.log().contains("standing by")
+    })
+    .await;
+    committed.extend(commit(&events, namespace, 50..100).await);
+    eventually("the first delivers", async || {
+        written(&file) == once(&committed)
+    })
+    .await;
+
+    // It ends in good order: the second takes over at once, from where the first was.
+    first.signal("-TERM");
+    committed.extend(commit(&events, namespace, 100..150).await);
+    let (code, log) = first.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+    let since = Instant::now();
+    eventually("the second leads", async || leads(&second).await).await;
+    assert!(
+        since.elapsed() < Duration::from_secs(10),
+        "not the time of a lease"
+    );
+    committed.extend(commit(&events, namespace, 150..200).await);
+    eventually("all are written, once", async || {
+        written(&file) == once(&committed)
+    })
+    .await;
+
+    // It is killed: a third takes over when the lease is over, and what comes twice is one document.
+    let third = Exporter::start(&cluster.kubeconfig, &config).await;
+    second.signal("-KILL");
+    committed.extend(commit(&events, namespace, 200..250).await);
+    second.ended().await;
+    eventually("the third leads", async || leads(&third).await).await;
+    committed.extend(commit(&events, namespace, 250..300).await);
+    eventually("every version is indexed", async || {
+        indexed(opensearch, namespace).await == committed
+    })
+    .await;
+
+    // It sleeps for longer than the lease, as a paused machine does, and comes to when another leads.
+    let fourth = Exporter::start(&cluster.kubeconfig, &config).await;
+    third.signal("-STOP");
+    eventually("the fourth leads", async || leads(&fourth).await).await;
+    committed.extend(commit(&events, namespace, 300..350).await);
+    third.signal("-CONT");
+    eventually("the third stands by again", async || !leads(&third).await).await;
+    committed.extend(commit(&events, namespace, 350..400).await);
+    eventually("every version is indexed", async || {
+        indexed(opensearch, namespace).await == committed
+    })
+    .await;
+    assert!(leads(&fourth).await, "{}", fourth.log());
+    drop((third, fourth));
+}
+
+#[tokio::test]
+async fn the_lease_keeps_the_checkpoint_of_a_single_process() {
+    let (cluster, opensearch) = (Cluster::shared(), OpenSearch::shared());
+    let namespace = "lease-checkpoint";
+    let events = cluster.namespace(namespace).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out");
+    let config = config(
+        namespace,
+        "checkpoint: {lease: single}",
+        &opensearch.url,
+        &file,
+    );
+    let mut committed = commit(&events, namespace, 0..20).await;
+    for round in 1..4 {
+        // Even after the one before was killed it does not wait.
+        let exporter = Exporter::start(&cluster.kubeconfig, &config).await;
+        committed.extend(commit(&events, namespace, round * 20..round * 20 + 20).await);
+        eventually("all are written, once", async || {
+            written(&file) == once(&committed)
+        })
+        .await;
+        let leases: Api<Lease> = Api::default_namespaced(cluster.client().await);
+        eventually("the checkpoint is kept", async || {
+            let lease = leases.get("single").await.unwrap();
+            let annotations = lease.metadata.annotations.unwrap_or_default();
+            let kept = annotations
+                .get("kubernetes-event-exporter/checkpoint")
+                .cloned();
+            let kept: serde_json::Value =
+                serde_json::from_str(&kept.unwrap_or_default()).unwrap_or_default();
+            let mark = kept["marks"]["file"][namespace].as_u64().unwrap_or(0);
+            let last = committed
+                .iter()
+                .filter_map(|id| id.rsplit('-').next()?.parse::<u64>().ok())
+                .max();
+            Some(mark) >= last
+        })
+        .await;
+        exporter.signal("-KILL");
+        exporter.ended().await;
+    }
+}
