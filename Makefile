@@ -20,6 +20,9 @@ test: env ## every test, against real servers
 test-unit: ## the tests that need no server
 	@$(CARGO) test --locked --lib
 
+soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600)
+	@tests/env/test.sh --test it -- --ignored --nocapture soak::
+
 bench: ## the benchmarks: each step, and the whole from watch to acknowledgement
 	@$(CARGO) bench --locked
 
@@ -37,4 +40,4 @@ doc: ## build the code's documentation
 deny: ## check the dependencies' licences and sources
 	@tests/env/cargo-deny.sh --locked check bans licenses sources
 
-.PHONY: help demo demo-stop env test test-unit bench fmt lint doc deny
+.PHONY: help demo demo-stop env test test-unit soak bench fmt lint doc deny

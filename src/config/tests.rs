@@ -216,6 +216,49 @@ fn keys_of_forks_are_mapped_or_refused() {
 }
 
 #[test]
+fn it_is_said_once_where_the_checkpoint_is() {
+    let of = |key: &str| {
+        let found = inspect(&format!("{key}{REST}"));
+        assert!(found.errors.is_empty(), "{key}: {:?}", found.errors);
+        found.config.unwrap().coordination
+    };
+    use super::CoordinationConfig::{Election, File, Lease, Nothing};
+    assert_eq!(of("leaderElection: {leaderElectionID: x}"), Nothing);
+    assert_eq!(
+        of("leaderElection: {enabled: true}"),
+        Election("kubernetes-event-exporter".into())
+    );
+    assert_eq!(
+        of("leaderElection: {enabled: true, leaderElectionID: a.b-c}"),
+        Election("a.b-c".into())
+    );
+    assert_eq!(of("checkpoint: {file: /x}"), File("/x".into()));
+    assert_eq!(of("checkpoint: {lease: x}"), Lease("x".into()));
+    for (key, told) in [
+        (
+            "checkpoint: {file: /x, lease: x}",
+            "either `file` or `lease`",
+        ),
+        (
+            "leaderElection: {enabled: true}\ncheckpoint: {file: /x}",
+            "leave this out",
+        ),
+        (
+            "checkpoint: {lease: Exporter}",
+            "can't be the name of a Lease",
+        ),
+        (
+            "leaderElection: {enabled: true, leaderElectionID: a..b}",
+            "can't be the name of a Lease",
+        ),
+    ] {
+        let (errors, _) = top(key);
+        assert_eq!(errors.len(), 1, "{key}");
+        assert!(errors[0].contains(told), "{errors:?}");
+    }
+}
+
+#[test]
 fn no_message_shows_what_stands_for_a_variable() {
     for key in [
         "logLevel: ${SECRET}",

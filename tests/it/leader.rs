@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -67,12 +66,8 @@ async fn leaders_follow_each_other_and_nothing_is_lost_or_doubled() {
     committed.extend(commit(&events, namespace, 100..150).await);
     let (code, log) = first.ended().await;
     assert_eq!(code, Some(0), "{log}");
-    let since = Instant::now();
+    assert!(log.contains("the lease is given back"), "{log}");
     eventually("the second leads", async || leads(&second).await).await;
-    assert!(
-        since.elapsed() < Duration::from_secs(10),
-        "not the time of a lease"
-    );
     committed.extend(commit(&events, namespace, 150..200).await);
     eventually("all are written, once", async || {
         written(&file) == once(&committed)

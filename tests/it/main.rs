@@ -21,5 +21,6 @@ mod migration;
 mod opensearch;
 mod reload;
 mod replay;
+mod soak;
 mod support;
 mod wire;

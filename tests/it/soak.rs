@@ -1,0 +1,172 @@
+//! A soak: as many events as the machine gives, for minutes, while everything that can go away does. `make soak` runs it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Event;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use tokio::time::{Instant, interval, sleep};
+
+use crate::support::{Cluster, Exporter, OpenSearch, event, eventually};
+
+const NAMESPACE: &str = "soak";
+/// Who writes at a time; more than this machine's API server takes is no use.
+const WRITERS: u64 = 24;
+
+fn seconds(name: &str, default: u64) -> Duration {
+    let given = std::env::var(name).ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(given.unwrap_or(default))
+}
+
+/// Writes events, and repeats every fourth, until told to stop; returns the ids of the versions.
+async fn write(events: Api<Event>, writer: u64, stop: &AtomicBool) -> Vec<String> {
+    let id = |event: &Event| {
+        let metadata = &event.metadata;
+        format!(
+            "{}-{}",
+            metadata.uid.as_ref().unwrap(),
+            metadata.resource_version.as_ref().unwrap()
+        )
+    };
+    let mut ids = Vec::new();
+    // 1,000 versions a second of all writers together.
+    let mut pace = interval(Duration::from_millis(WRITERS));
+    for at in 0_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        pace.tick().await;
+        let name = format!("soak-{writer}-{at}");
+        let event = event(NAMESPACE, &name, "Back-off");
+        let created = events.create(&PostParams::default(), &event).await;
+        ids.push(id(&created.unwrap()));
+        if at % 4 == 0 {
+            pace.tick().await;
+            let repeated = Patch::Merge(serde_json::json!({"count": 2}));
+            let patched = events
+                .patch(&name, &PatchParams::default(), &repeated)
+                .await;
+            ids.push(id(&patched.unwrap()));
+        }
+    }
+    ids
+}
+
+/// The ids of all documents of an index.
+async fn ids(opensearch: &OpenSearch, index: &str) -> BTreeSet<String> {
+    opensearch
+        .call("POST", &format!("/{index}/_refresh"), "")
+        .await;
+    let body = r#"{"size":10000,"_source":false,"sort":["_doc"]}"#;
+    let mut page = opensearch
+        .call("POST", &format!("/{index}/_search?scroll=1m"), body)
+        .await;
+    let mut ids = BTreeSet::new();
+    loop {
+        let hits = page["hits"]["hits"].as_array().cloned().unwrap_or_default();
+        if hits.is_empty() {
+            return ids;
+        }
+        ids.extend(
+            hits.iter()
+                .map(|hit| hit["_id"].as_str().unwrap().to_owned()),
+        );
+        let scroll = serde_json::json!({"scroll": "1m", "scroll_id": page["_scroll_id"]});
+        page = opensearch
+            .call("POST", "/_search/scroll", &scroll.to_string())
+            .await;
+    }
+}
+
+/// Two exporters of which one leads, killed in turn; and an OpenSearch that goes away every two minutes, for half of one.
+async fn torment(
+    config: &str,
+    kubeconfig: &Path,
+    opensearch: &OpenSearch,
+    until: Instant,
+) -> (u32, u32, [Exporter; 2]) {
+    let (mut kills, mut outages) = (0, 0);
+    let start = || Exporter::spawn(kubeconfig, config);
+    let mut exporters = [start(), start()];
+    let mut away_since = None;
+    while Instant::now() < until {
+        sleep(Duration::from_secs(20)).await;
+        let victim = kills as usize % 2;
+        exporters[victim].signal("-KILL");
+        exporters[victim] = start();
+        kills += 1;
+        match away_since {
+            None if kills % 6 == 2 => {
+                opensearch.control("kill");
+                outages += 1;
+                away_since = Some(kills);
+            }
+            Some(since) if kills >= since + 2 => {
+                opensearch.control("start");
+                away_since = None;
+            }
+            _ => {}
+        }
+    }
+    if away_since.is_some() {
+        opensearch.control("start");
+    }
+    // The last two deliver the rest.
+    (kills, outages, exporters)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "ten minutes: make soak"]
+async fn nothing_is_lost_or_doubled_while_everything_goes_away() {
+    let cluster = Cluster::shared();
+    let opensearch = OpenSearch::start("test-soak", &[], &[]);
+    let events = cluster.namespace(NAMESPACE).await;
+    let config = format!(
+        "namespace: {NAMESPACE}
+leaderElection: {{enabled: true, leaderElectionID: soak}}
+route: {{match: [{{receiver: opensearch}}]}}
+receivers: [{{name: opensearch, retry: {{initial: 100ms, max: 2s}}, opensearch: {{hosts: {}, index: {NAMESPACE}}}}}]
+",
+        opensearch.url
+    );
+    let duration = seconds("SOAK_SECONDS", 600);
+    let started = Instant::now();
+    let stop = AtomicBool::new(false);
+    let writers =
+        futures::future::join_all((0..WRITERS).map(|writer| write(events.clone(), writer, &stop)));
+    let torment = async {
+        let done = torment(
+            &config,
+            &cluster.kubeconfig,
+            &opensearch,
+            started + duration,
+        )
+        .await;
+        stop.store(true, Ordering::Relaxed);
+        done
+    };
+    let (committed, (kills, outages, _exporters)) = tokio::join!(writers, torment);
+    let committed: BTreeSet<String> = committed.into_iter().flatten().collect();
+    let rate = committed.len() as u64 / duration.as_secs().max(1);
+    let caught_up = Instant::now();
+    eventually("every version is indexed", async || {
+        opensearch.count(NAMESPACE).await >= committed.len() as u64
+    })
+    .await;
+    let indexed = ids(&opensearch, NAMESPACE).await;
+    let documents = opensearch.count(NAMESPACE).await;
+    let lost = committed.difference(&indexed).count();
+    let strange = indexed.difference(&committed).count();
+    println!(
+        "{} s, {rate} versions/s: {} committed, {documents} indexed, {} lost, {} doubled, {strange} strange; {kills} kills, {outages} outages of OpenSearch; {:?} to catch up at the end",
+        duration.as_secs(),
+        committed.len(),
+        lost,
+        documents - indexed.len() as u64,
+        caught_up.elapsed(),
+    );
+    assert_eq!((lost, strange, documents), (0, 0, committed.len() as u64));
+}
