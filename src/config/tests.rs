@@ -448,6 +448,16 @@ fn what_has_no_effect_or_one_that_nobody_wants_is_told() {
             "without effect: `headers.Authorization` comes before `username`",
         ),
         (
+            receiver(
+                "webhook: {endpoint: \"http://x\", usernameFile: /u, headers: {authorization: x}}",
+            ),
+            "webhook.usernameFile: without effect: `headers.Authorization` comes before `usernameFile`",
+        ),
+        (
+            receiver("opensearch: {index: a, passwordFile: /p}"),
+            "opensearch.passwordFile: without effect: a password needs a `username`",
+        ),
+        (
             receiver("opensearch: {index: a, password: p}"),
             "receivers[0].opensearch.password: without effect: a password needs a `username`",
         ),
@@ -611,6 +621,10 @@ fn a_key_misplaced_in_a_receiver_is_told_where_it_belongs() {
         (
             receiver("opensearch: {index: a, caFile: x}"),
             "`caFile` belongs under `tls`",
+        ),
+        (
+            receiver("slack: {message: m}, tokenFile: x"),
+            "`tokenFile` belongs under the type of the receiver (`slack:`), not beside its `name`",
         ),
         (
             receiver("opensearch: {index: a, Index: x}"),
