@@ -5,7 +5,6 @@
 //! the sources stop, their queue closes, the router ends, the receivers' queues close, the receivers, which no longer wait
 //! long between attempts, deliver what they hold and end; the checkpoint says how far they have come.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use crate::config::Config;
 use crate::health::WatchHealth;
 use crate::mark::{Mark, Progress};
 use crate::pipeline::{Origins, Part, PartEnded, Pipeline, Tasks, spawn_receiver};
-use crate::reload::Reloader;
+use crate::reload::{ConfigFile, Named, Reloader};
 use crate::source::Source;
 
 /// The whole program, built and not started.
@@ -49,13 +48,13 @@ pub struct Kept {
 impl App {
     /// Joins the parts, which go on where the checkpoint is.
     ///
-    /// `file` is where the configuration is looked for when it changes, or when `asked`.
+    /// `file` is what the configuration was read from, which is looked at when it changes, or when `asked`.
     pub async fn build(
         config: Config,
         path: &str,
         cluster: Arc<Cluster>,
         kept: Kept,
-        file: Option<PathBuf>,
+        file: Option<ConfigFile>,
         asked: Arc<Notify>,
     ) -> anyhow::Result<Self> {
         let Kept { store, checkpoint } = kept;
@@ -77,6 +76,7 @@ impl App {
             watches: watches.clone(),
             had: &had,
         };
+        let names = Named::by(&config.receivers);
         let metrics = Arc::clone(cluster.metrics());
         let (events, pipeline) = Pipeline::build(
             config,
@@ -96,6 +96,7 @@ impl App {
         );
         let reloader = Reloader::new(
             file,
+            names,
             pipeline.tables.clone(),
             Arc::clone(&pipeline.backlog),
             metrics,

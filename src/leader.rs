@@ -14,9 +14,10 @@ use tracing::{error, info, warn};
 use crate::app::{App, Kept};
 use crate::checkpoint::{CheckpointFile, Store};
 use crate::cluster::Cluster;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::health::Health;
 use crate::lease::Lease;
+use crate::reload::ConfigFile;
 
 /// Where it is said who delivers, and how far it has come.
 pub enum Coordination {
@@ -70,7 +71,16 @@ impl Candidate {
             };
             // It may have changed while this process stood by.
             let newest = file.as_deref().and_then(read_again);
-            let Some(config) = newest.or_else(|| config.take()) else {
+            let oldest = || {
+                let path = file.clone();
+                // Nothing that was seen in it is what runs.
+                let unread = path.map(|path| ConfigFile {
+                    path,
+                    text: String::new(),
+                });
+                config.take().map(|config| (config, unread))
+            };
+            let Some((config, file)) = newest.or_else(oldest) else {
                 coordination.give_back().await;
                 sleep(UNREADABLE).await;
                 continue;
@@ -80,7 +90,7 @@ impl Candidate {
                 &path,
                 Arc::clone(&cluster),
                 kept,
-                file.clone(),
+                file,
                 Arc::clone(&reload),
             );
             let app = app.await?;
@@ -104,14 +114,19 @@ impl Candidate {
 const UNREADABLE: Duration = Duration::from_secs(10);
 
 /// What is in the file now. Only a mistake that was made since the start can be in it.
-fn read_again(file: &Path) -> Option<Config> {
-    let loaded = Config::load(file).inspect_err(|problem| {
+fn read_again(path: &Path) -> Option<(Config, Option<ConfigFile>)> {
+    let read = config::read(path).and_then(|text| {
+        let loaded = Config::of_text(&text, &path.display().to_string())?;
+        let path = path.to_owned();
+        Ok((loaded.config, Some(ConfigFile { path, text })))
+    });
+    let told = read.inspect_err(|problem| {
         error!(
             error = crate::telemetry::chain(problem),
             "the configuration can't be used"
         );
     });
-    loaded.ok().map(|loaded| loaded.config)
+    told.ok()
 }
 
 // === impl Coordination ===

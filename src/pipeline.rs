@@ -139,7 +139,7 @@ impl Pipeline {
         }
     }
 
-    /// All that is wrong with receivers that only building them can tell: templates, URLs, certificate files.
+    /// All that is wrong with receivers that only building them can tell: templates, URLs, files of credentials and certificates.
     pub fn problems(receivers: Vec<ReceiverConfig>) -> Vec<Problem> {
         let mut problems = Vec::new();
         for config in receivers {

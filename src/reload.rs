@@ -1,11 +1,13 @@
 //! Reload: takes a changed configuration while events go on.
 //!
-//! The file is read every two seconds, by its path, so that it does not matter how it changes: written over, renamed into
-//! place, or by the link that the kubelet turns when a `ConfigMap` changes. A configuration is taken as a whole or not at
-//! all. A receiver that has not changed notices nothing; one that has keeps its queue and its mark, and delivers in the new
+//! The file, and the files of credentials and certificates that it names, are read every two seconds, by their paths, so
+//! that it does not matter how they change: written over, renamed into place, or by the link that the kubelet turns when a
+//! `ConfigMap` or a Secret changes. A configuration is taken as a whole or not at all. A receiver that has not changed notices nothing; one that has keeps its queue and its mark, and delivers in the new
 //! way from the next attempt on; one that is removed delivers what it holds. What stands at the top of the file (but
 //! `route` and `receivers`) takes a restart.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Config, ConfigError, Fingerprints};
+use crate::config::{self, Config, ConfigError, Fingerprints, ReceiverConfig};
 use crate::intake::Backlog;
 use crate::metrics::Metrics;
 use crate::pipeline::{build_delivery, build_receiver, compile, located, policy};
@@ -25,19 +27,43 @@ use crate::router::{Leg, Table};
 pub struct Reloader {
     /// Which; `None` if what runs comes from no file.
     path: Option<PathBuf>,
-    /// What was read of it last, good or bad; `None` if it could not be read.
-    seen: Option<String>,
+    /// What was read last, good or bad; `None` if it could not be read.
+    seen: Option<Seen>,
     running: Fingerprints,
+    names: Named,
     tables: watch::Sender<Arc<Table>>,
     router: Arc<Backlog>,
     metrics: Arc<Metrics>,
     asked: Arc<Notify>,
 }
 
+/// A configuration, and what is in the files that it names.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    text: String,
+    held: BTreeMap<String, u64>,
+}
+
+/// The file of a configuration, and what was read of it.
+pub struct ConfigFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub text: String,
+}
+
+/// By receiver, the files that it is made of besides the configuration.
+pub struct Named {
+    files: BTreeMap<String, Vec<PathBuf>>,
+    /// What was in them before the receivers were made, as one number each.
+    held: BTreeMap<String, u64>,
+}
+
 /// What a configuration comes to, built and not in effect.
 struct Change {
     table: Table,
     fingerprints: Fingerprints,
+    names: Named,
     changed: Vec<Changed>,
     added: Vec<Receiver>,
 }
@@ -55,20 +81,23 @@ const INTERVAL: Duration = Duration::from_secs(2);
 // === impl Reloader ===
 
 impl Reloader {
-    /// Watches the file at `path`, which `tables` were made of. `asked` makes it look at once.
+    /// Watches the file that `tables` are made of, and the files that it names. `asked` makes it look at once.
     pub fn new(
-        path: Option<PathBuf>,
+        file: Option<ConfigFile>,
+        names: Named,
         tables: watch::Sender<Arc<Table>>,
         router: Arc<Backlog>,
         metrics: Arc<Metrics>,
         asked: Arc<Notify>,
     ) -> Self {
-        let seen = path.as_deref().and_then(|path| config::read(path).ok());
-        let running = seen.as_deref().map(fingerprints).unwrap_or_default();
+        let (path, text) = file.map(|file| (file.path, file.text)).unzip();
+        let running = text.as_deref().map(fingerprints).unwrap_or_default();
+        let held = names.held.clone();
         Self {
             path,
-            seen,
+            seen: text.map(|text| Seen { text, held }),
             running,
+            names,
             tables,
             router,
             metrics,
@@ -111,11 +140,13 @@ impl Reloader {
             // Once: it may be on its way.
             Err(error) => return self.seen.take().map_or(Ok(None), |_| Err(error)),
         };
-        if self.seen.as_ref() == Some(&text) {
+        let held = contents(&self.names.files);
+        let seen = Seen { text, held };
+        if self.seen.as_ref() == Some(&seen) {
             return Ok(None);
         }
-        let change = self.build(&text, &path.display().to_string());
-        self.seen = Some(text);
+        let change = self.build(&seen.text, &path.display().to_string());
+        self.seen = Some(seen);
         change.map(Some)
     }
 
@@ -128,6 +159,7 @@ impl Reloader {
         let route = compile(&config).map_err(|problem| ConfigError::of(path, vec![problem]))?;
         let fingerprints = fingerprints(text);
         let now = Arc::clone(&self.tables.borrow());
+        let names = Named::by(&config.receivers);
         let (mut legs, mut changed, mut added) = (Vec::new(), Vec::new(), Vec::new());
         for config in config.receivers {
             let (name, location) = (config.name.clone(), config.location.clone());
@@ -141,7 +173,9 @@ impl Reloader {
                 added.push(receiver);
                 continue;
             };
-            if self.running.receivers.get(&name) == fingerprints.receivers.get(&name) {
+            let is_same = self.running.receivers.get(&name) == fingerprints.receivers.get(&name)
+                && self.names.held.get(&name) == names.held.get(&name);
+            if is_same {
                 legs.push(leg.clone());
                 continue;
             }
@@ -162,6 +196,7 @@ impl Reloader {
         Ok(Change {
             table: Table { route, legs },
             fingerprints,
+            names,
             changed,
             added,
         })
@@ -177,6 +212,10 @@ impl Reloader {
         }
         // What runs does not follow them: they are told of until then.
         self.running.receivers = change.fingerprints.receivers;
+        self.names = change.names;
+        if let Some(seen) = &mut self.seen {
+            seen.held.clone_from(&self.names.held);
+        }
         let table = Arc::new(change.table);
         let before = self.tables.send_replace(Arc::clone(&table));
         let removed = before
@@ -203,6 +242,35 @@ impl Reloader {
         }
         change.added
     }
+}
+
+// === impl Named ===
+
+impl Named {
+    /// Those of the receivers, which are still to be made: if a file changes meanwhile, that is seen later.
+    pub fn by(receivers: &[ReceiverConfig]) -> Self {
+        let receivers = receivers.iter();
+        let files = receivers
+            .map(|one| (one.name.clone(), one.files()))
+            .collect();
+        let held = contents(&files);
+        Self { files, held }
+    }
+}
+
+/// What is in the files of each receiver, as one number; what can't be read counts as empty.
+fn contents(files: &BTreeMap<String, Vec<PathBuf>>) -> BTreeMap<String, u64> {
+    let hash = |files: &Vec<PathBuf>| {
+        let mut hasher = DefaultHasher::new();
+        for file in files {
+            std::fs::read(file).unwrap_or_default().hash(&mut hasher);
+        }
+        hasher.finish()
+    };
+    files
+        .iter()
+        .map(|(name, files)| (name.clone(), hash(files)))
+        .collect()
 }
 
 fn fingerprints(text: &str) -> Fingerprints {

@@ -5,6 +5,7 @@
 //!
 //! A new sink is a file under `sink/`, a variant of [`SinkConfig`] and its arm in [`SinkConfig::build`].
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use futures::future::BoxFuture;
 use thiserror::Error;
 
 use self::body::is_empty;
+use self::http::files;
 use self::preview::Preview;
 use crate::batch::BatchLimits;
 use crate::event::{Compat, Event};
@@ -138,8 +140,8 @@ pub struct SinkSettings {
 // === impl SinkConfig ===
 
 impl SinkConfig {
-    /// Makes the sink. Reads certificate files and may open its file, but connects nowhere: a server that is down when
-    /// the exporter starts is an outage like any other. Tells of everything that is wrong with it.
+    /// Makes the sink. Reads its [`files`](Self::files) and may open the one that it writes, but connects nowhere: a server
+    /// that is down when the exporter starts is an outage like any other. Tells of everything that is wrong with it.
     pub fn build(self, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
         Ok(match self {
             Self::OpenSearch(config, dialect) => {
@@ -155,6 +157,19 @@ impl SinkConfig {
             Self::Teams(config) => teams::build(&config, settings)?,
             Self::Opsgenie(config) => opsgenie::build(&config, settings)?,
         })
+    }
+
+    /// The files that it is made of besides: credentials and certificates. Where one of them changes, it has to be made anew.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::OpenSearch(config, _) => files(&config.credentials(), &config.tls),
+            Self::Webhook(config) => files(&config.credentials(), &config.tls),
+            Self::Loki(config) => files(&config.credentials(), &config.tls),
+            Self::Slack(config) => files(&config.credentials(), &config.tls),
+            Self::Teams(config) => files(&config.credentials(), &config.tls),
+            Self::Opsgenie(config) => files(&config.credentials(), &config.tls),
+            Self::Stdout(_) | Self::File(_) | Self::Pipe(_) | Self::Syslog(_) => Vec::new(),
+        }
     }
 
     /// The layout, if there is one, and whether keys lose their dots: what is written, wherever it goes.
@@ -233,3 +248,6 @@ impl SendError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ pub struct Located<T> {
     pub path: String,
     /// Where it stood.
     pub position: Position,
-    /// How it is written, if environment variables have been put into it since.
+    /// How it is written, if environment variables have been put into it since, or what is in the file that it names.
     pub written: Option<String>,
 }
 

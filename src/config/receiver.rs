@@ -1,5 +1,6 @@
 //! One receiver of the configuration file.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -139,6 +140,15 @@ const QUEUE_BYTES: usize = 8 << 20;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_hours(24);
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+// === impl ReceiverConfig ===
+
+impl ReceiverConfig {
+    /// The files that it is made of besides the configuration's.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.sink.files()
+    }
+}
 
 // === impl ReceiverFile ===
 

@@ -85,6 +85,8 @@ const SINKS: [&str; 20] = [
     "opscenter",
 ];
 const OPENSEARCH: &[&str] = &["opensearch", "elasticsearch"];
+/// Those with a key.
+const API_KEY: &[&str] = &["opensearch", "elasticsearch", "opsgenie"];
 /// Those with a user, or a bearer token.
 const ACCESS: &[&str] = &["opensearch", "elasticsearch", "webhook", "loki"];
 /// Those that write documents.
@@ -100,7 +102,7 @@ const DOCUMENTS: &[&str] = &[
     "stdout",
 ];
 /// Keys of sinks, with the types of receivers that have them.
-const SINK: [(&str, &[&str]); 43] = [
+const SINK: [(&str, &[&str]); 50] = [
     ("hosts", OPENSEARCH),
     ("useEventID", OPENSEARCH),
     ("index", OPENSEARCH),
@@ -109,10 +111,14 @@ const SINK: [(&str, &[&str]); 43] = [
     ("documentID", OPENSEARCH),
     ("gzip", OPENSEARCH),
     ("cloudID", OPENSEARCH),
-    ("apiKey", &["opensearch", "elasticsearch", "opsgenie"]),
+    ("apiKey", API_KEY),
+    ("apiKeyFile", API_KEY),
     ("username", ACCESS),
+    ("usernameFile", ACCESS),
     ("password", ACCESS),
+    ("passwordFile", ACCESS),
     ("bearerToken", ACCESS),
+    ("bearerTokenFile", ACCESS),
     (
         "headers",
         &["opensearch", "elasticsearch", "webhook", "loki", "teams"],
@@ -132,11 +138,14 @@ const SINK: [(&str, &[&str]); 43] = [
     ("deDot", DOCUMENTS),
     ("layout", DOCUMENTS),
     ("endpoint", &["webhook", "slack", "teams"]),
+    ("endpointFile", &["teams"]),
     ("method", &["webhook"]),
     ("url", &["loki"]),
     ("streamLabels", &["loki"]),
     ("tenantID", &["loki"]),
     ("token", &["slack"]),
+    ("tokenFile", &["slack"]),
+    ("webhookFile", &["slack"]),
     ("channel", &["slack"]),
     ("color", &["slack"]),
     ("footer", &["slack"]),

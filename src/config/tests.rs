@@ -1,3 +1,4 @@
+use super::CoordinationConfig::{self, Election, Lease, Nothing};
 use super::{Config, Inspection};
 use crate::event::Event;
 
@@ -222,7 +223,6 @@ fn it_is_said_once_where_the_checkpoint_is() {
         assert!(found.errors.is_empty(), "{key}: {:?}", found.errors);
         found.config.unwrap().coordination
     };
-    use super::CoordinationConfig::{Election, File, Lease, Nothing};
     assert_eq!(of("leaderElection: {leaderElectionID: x}"), Nothing);
     assert_eq!(
         of("leaderElection: {enabled: true}"),
@@ -232,7 +232,10 @@ fn it_is_said_once_where_the_checkpoint_is() {
         of("leaderElection: {enabled: true, leaderElectionID: a.b-c}"),
         Election("a.b-c".into())
     );
-    assert_eq!(of("checkpoint: {file: /x}"), File("/x".into()));
+    assert_eq!(
+        of("checkpoint: {file: /x}"),
+        CoordinationConfig::File("/x".into())
+    );
     assert_eq!(of("checkpoint: {lease: x}"), Lease("x".into()));
     for (key, told) in [
         (
@@ -490,6 +493,16 @@ fn what_has_no_effect_or_one_that_nobody_wants_is_told() {
             "without effect: `headers.Authorization` comes before `username`",
         ),
         (
+            receiver(
+                "webhook: {endpoint: \"http://x\", usernameFile: /u, headers: {authorization: x}}",
+            ),
+            "webhook.usernameFile: without effect: `headers.Authorization` comes before `usernameFile`",
+        ),
+        (
+            receiver("opensearch: {index: a, passwordFile: /p}"),
+            "opensearch.passwordFile: without effect: a password needs a `username`",
+        ),
+        (
             receiver("opensearch: {index: a, password: p}"),
             "receivers[0].opensearch.password: without effect: a password needs a `username`",
         ),
@@ -653,6 +666,10 @@ fn a_key_misplaced_in_a_receiver_is_told_where_it_belongs() {
         (
             receiver("opensearch: {index: a, caFile: x}"),
             "`caFile` belongs under `tls`",
+        ),
+        (
+            receiver("slack: {message: m}, tokenFile: x"),
+            "`tokenFile` belongs under the type of the receiver (`slack:`), not beside its `name`",
         ),
         (
             receiver("opensearch: {index: a, Index: x}"),

@@ -1,4 +1,4 @@
-//! What the sinks that speak HTTP share: TLS files, headers, requests, and what an answer means.
+//! What the sinks that speak HTTP share: TLS files, credentials, headers, requests, and what an answer means.
 
 use std::time::Duration;
 
@@ -11,12 +11,14 @@ use crate::yaml::{Located, Problem, Problems};
 
 pub use self::cause::innermost;
 pub use self::client::{Answer, HttpClient, parse_url, post_json};
+pub use self::credential::{Credential, files};
 pub use self::headers::{Headers, authorization, basic, lint_access, refuse_fields, secret};
 pub use self::one_by_one::{OneByOne, Service};
 pub use self::secrets::Secrets;
 
 mod cause;
 mod client;
+mod credential;
 mod headers;
 mod one_by_one;
 mod secrets;

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::body::Body;
 use super::http::{
-    Headers, HttpClient, TlsConfig, authorization, classify, lint_access, parse_url, post_json,
+    Credential, Headers, HttpClient, TlsConfig, authorization, classify, lint_access, parse_url,
+    post_json,
 };
 use super::preview::Preview;
 use super::templates::{Templates, lint_no_value};
@@ -36,15 +37,21 @@ pub struct LokiConfig {
     stream_labels: BTreeMap<String, Located<String>>,
     /// Of basic authentication.
     username: Located<String>,
+    /// A file that holds it, instead of `username`.
+    username_file: Located<String>,
     /// Of basic authentication.
     password: Located<String>,
+    /// A file that holds it, instead of `password`.
+    password_file: Located<String>,
     /// Of `Authorization: Bearer`.
     bearer_token: Located<String>,
+    /// A file that holds it, instead of `bearerToken`.
+    bearer_token_file: Located<String>,
     /// Whose logs they are, where Loki has several tenants; a template.
     #[serde(rename = "tenantID")]
     tenant_id: Located<String>,
     /// TLS of an `https` URL.
-    tls: TlsConfig,
+    pub tls: TlsConfig,
     /// Templates in place of the document.
     pub layout: Option<Located<Value>>,
     /// Writes `_` for `.` in the keys of labels and annotations.
@@ -87,7 +94,7 @@ struct Stream<'a> {
 
 const TENANT: &str = "X-Scope-OrgID";
 
-/// Makes the sink. Reads certificate files, connects nowhere.
+/// Makes the sink. Reads files of credentials and certificates, connects nowhere.
 pub fn build(config: &LokiConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
     Ok(Box::new(Loki::new(config, settings)?))
 }
@@ -102,13 +109,18 @@ impl fmt::Debug for LokiConfig {
 }
 
 impl LokiConfig {
+    /// A user, its password, and what may stand in place of them.
+    pub fn credentials(&self) -> [Credential<'_>; 3] {
+        [
+            Credential::new("username", &self.username, &self.username_file),
+            Credential::new("password", &self.password, &self.password_file),
+            Credential::new("bearerToken", &self.bearer_token, &self.bearer_token_file),
+        ]
+    }
+
     /// What of it has no effect, or another than it seems to.
     pub fn lint(&self, warnings: &mut Vec<Problem>) {
-        lint_access(
-            [&self.username, &self.password, &self.bearer_token],
-            &self.headers,
-            warnings,
-        );
+        lint_access(self.credentials(), &self.headers, warnings);
         for text in self.stream_labels.values().chain([&self.tenant_id]) {
             lint_no_value(text, warnings);
         }
@@ -125,8 +137,7 @@ impl LokiConfig {
 
     fn headers(&self) -> Result<Headers, Problems> {
         let mut problems = Problems::default();
-        let authorization = authorization(&self.username, &self.password, &self.bearer_token);
-        let authorization = problems.ok(authorization).flatten();
+        let authorization = problems.ok(authorization(self.credentials())).flatten();
         let tenant = &self.tenant_id;
         let mut headers = self.headers.clone();
         if !tenant.is_empty() {

@@ -42,8 +42,12 @@ pub struct OpenSearchConfig {
     hosts: Vec<Located<String>>,
     /// Of basic authentication; only with a password.
     username: Located<String>,
+    /// A file that holds it, instead of `username`.
+    username_file: Located<String>,
     /// Of basic authentication.
     password: Located<String>,
+    /// A file that holds it, instead of `password`.
+    password_file: Located<String>,
     /// One document per Event, its latest state, rather than one per occurrence.
     #[serde(rename = "useEventID")]
     use_event_id: bool,
@@ -64,7 +68,7 @@ pub struct OpenSearchConfig {
     /// Templates in place of the document.
     pub layout: Option<Located<Value>>,
     /// TLS of `https` hosts.
-    tls: TlsConfig,
+    pub tls: TlsConfig,
     /// Compresses requests, unless it says not to.
     gzip: Option<bool>,
     /// Elastic's name of a deployment. Instead of `hosts`.
@@ -72,8 +76,12 @@ pub struct OpenSearchConfig {
     cloud_id: Located<String>,
     /// Of `Authorization: ApiKey`: `id:key`, or the same in Base64.
     api_key: Located<String>,
+    /// A file that holds it, instead of `apiKey`.
+    api_key_file: Located<String>,
     /// Of `Authorization: Bearer`.
     bearer_token: Located<String>,
+    /// A file that holds it, instead of `bearerToken`.
+    bearer_token_file: Located<String>,
     /// Of every request.
     headers: BTreeMap<String, Located<String>>,
 }
@@ -129,7 +137,9 @@ impl Default for OpenSearchConfig {
         Self {
             hosts: Vec::new(),
             username: Located::default(),
+            username_file: Located::default(),
             password: Located::default(),
+            password_file: Located::default(),
             use_event_id: false,
             index: Located::default(),
             index_format: Located::default(),
@@ -142,7 +152,9 @@ impl Default for OpenSearchConfig {
             gzip: None,
             cloud_id: Located::default(),
             api_key: Located::default(),
+            api_key_file: Located::default(),
             bearer_token: Located::default(),
+            bearer_token_file: Located::default(),
             headers: BTreeMap::new(),
         }
     }
@@ -179,19 +191,16 @@ impl OpenSearchConfig {
         }
         Target::lint(&self.index, &self.index_format, warnings);
         // One that is there and empty may stand for a variable that is not set everywhere.
+        let [username, password, ..] = self.credentials();
         let pairs = [
-            (
-                &self.password,
-                &self.username,
-                "a password needs a `username`",
-            ),
-            (&self.username, &self.password, "a user needs a `password`"),
+            (password, username, "a password needs a `username`"),
+            (username, password, "a user needs a `password`"),
         ];
         for (given, missing, wrong) in pairs {
             if !given.is_empty() && !missing.is_given() {
                 let message =
                     format!("without effect: {wrong}, and requests go out without either");
-                warnings.push(given.problem(message));
+                warnings.push(given.place().problem(message));
             }
         }
     }
@@ -230,7 +239,7 @@ impl OpenSearchConfig {
 // === impl OpenSearch ===
 
 impl OpenSearch {
-    /// Makes the sink. Reads certificate files, connects nowhere.
+    /// Makes the sink. Reads files of credentials and certificates, connects nowhere.
     pub fn new(
         config: &OpenSearchConfig,
         dialect: Dialect,

@@ -7,7 +7,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Request, Url};
 use serde::{Deserialize, Serialize};
 
-use super::http::{OneByOne, Service, TlsConfig, parse_url, post_json, secret};
+use super::http::{Credential, OneByOne, Service, TlsConfig, parse_url, post_json, secret};
 use super::templates::Templates;
 use super::{Sink, SinkSettings};
 use crate::event::Event;
@@ -21,6 +21,8 @@ use crate::yaml::{Located, Problem, Problems};
 pub struct OpsgenieConfig {
     /// Of an API integration.
     api_key: Located<String>,
+    /// A file that holds it, instead of `apiKey`.
+    api_key_file: Located<String>,
     /// Which Opsgenie: a URL, or a host as the incumbent has it.
     #[serde(rename = "URL")]
     url: Located<String>,
@@ -37,7 +39,7 @@ pub struct OpsgenieConfig {
     /// Templates.
     details: BTreeMap<String, Located<String>>,
     /// TLS of another URL.
-    tls: TlsConfig,
+    pub tls: TlsConfig,
 }
 
 /// What to ask Opsgenie.
@@ -72,7 +74,7 @@ const MAX_MESSAGE: usize = 130;
 const MAX_ALIAS: usize = 512;
 const MAX_DESCRIPTION: usize = 15_000;
 
-/// Makes the sink. Reads certificate files, connects nowhere.
+/// Makes the sink. Reads files of credentials and certificates, connects nowhere.
 pub fn build(config: &OpsgenieConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
     OneByOne::build(Opsgenie::new(config), &config.tls, settings.timeout)
 }
@@ -86,6 +88,11 @@ impl fmt::Debug for OpsgenieConfig {
 }
 
 impl OpsgenieConfig {
+    /// The key.
+    pub fn credentials(&self) -> [Credential<'_>; 1] {
+        [Credential::new("apiKey", &self.api_key, &self.api_key_file)]
+    }
+
     fn url(&self) -> Result<Url, Problem> {
         let base = match self.url.as_str() {
             "" => API.to_owned(),
@@ -96,11 +103,12 @@ impl OpsgenieConfig {
             .map_err(|error| self.url.problem(error))
     }
 
-    fn authorization(&self) -> Result<HeaderValue, Problem> {
-        if self.api_key.is_empty() {
-            return Err(self.api_key.problem("Opsgenie needs an `apiKey`"));
+    fn authorization(&self) -> Result<HeaderValue, Problems> {
+        let [api_key] = Credential::read_all(self.credentials())?;
+        if api_key.is_empty() {
+            return Err(api_key.problem("Opsgenie needs an `apiKey`").into());
         }
-        secret("GenieKey ", &self.api_key)
+        Ok(secret("GenieKey ", &api_key)?)
     }
 
     fn message(&self) -> Result<Template, Problem> {

@@ -7,12 +7,14 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Request, Url};
 use serde::{Deserialize, Serialize};
 
-use super::http::{Answer, OneByOne, Service, TlsConfig, classify, parse_url, post_json, secret};
+use super::http::{
+    Answer, Credential, OneByOne, Service, TlsConfig, classify, parse_url, post_json, secret,
+};
 use super::templates::Templates;
 use super::{SendError, SendErrorKind, Sink, SinkSettings};
 use crate::event::Event;
 use crate::template::{RenderError, Template};
-use crate::yaml::{Located, Problem, Problems};
+use crate::yaml::{Located, Problems};
 
 /// The sink as the configuration gives it.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -21,8 +23,14 @@ use crate::yaml::{Located, Problem, Problems};
 pub struct SlackConfig {
     /// Of a bot that may write.
     token: Located<String>,
+    /// A file that holds it, instead of `token`.
+    #[serde(rename = "tokenFile")]
+    token_file: Located<String>,
     /// The URL of an incoming webhook, instead of a token.
     webhook: Located<String>,
+    /// A file that holds it, instead of `webhook`.
+    #[serde(rename = "webhookFile")]
+    webhook_file: Located<String>,
     /// Where `chat.postMessage` is, if not at Slack.
     endpoint: Located<String>,
     /// The channel's id or name; a template. A webhook has one of its own.
@@ -40,7 +48,7 @@ pub struct SlackConfig {
     /// Of the attachment, by title; templates.
     fields: BTreeMap<String, Located<String>>,
     /// TLS of an endpoint.
-    tls: TlsConfig,
+    pub tls: TlsConfig,
 }
 
 /// What to ask Slack.
@@ -96,7 +104,7 @@ struct Verdict {
 
 const API: &str = "https://slack.com/api/chat.postMessage";
 
-/// Makes the sink. Reads certificate files, connects nowhere.
+/// Makes the sink. Reads files of credentials and certificates, connects nowhere.
 pub fn build(config: &SlackConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
     OneByOne::build(Slack::new(config), &config.tls, settings.timeout)
 }
@@ -112,31 +120,41 @@ impl fmt::Debug for SlackConfig {
 }
 
 impl SlackConfig {
+    /// A token, or the URL of a webhook.
+    pub fn credentials(&self) -> [Credential<'_>; 2] {
+        [
+            Credential::new("token", &self.token, &self.token_file),
+            Credential::new("webhook", &self.webhook, &self.webhook_file),
+        ]
+    }
+
     /// Where to, and who says so.
-    fn target(&self) -> Result<(Url, Option<HeaderValue>), Problem> {
-        let (token, webhook) = (&self.token, &self.webhook);
+    fn target(&self) -> Result<(Url, Option<HeaderValue>), Problems> {
+        let [token, webhook] = Credential::read_all(self.credentials())?;
         if webhook.is_empty() {
             if token.is_empty() {
-                return Err(token.problem(
-                    "Slack needs a `token`, or the URL of an incoming webhook under `webhook`",
-                ));
+                let message =
+                    "Slack needs a `token`, or the URL of an incoming webhook under `webhook`";
+                return Err(token.problem(message).into());
             }
             let url = match self.endpoint.as_str() {
                 "" => API,
                 url => url,
             };
             let url = parse_url(url).map_err(|error| self.endpoint.problem(error))?;
-            return Ok((url, Some(secret("Bearer ", token)?)));
+            return Ok((url, Some(secret("Bearer ", &token)?)));
         }
         if !token.is_empty() {
-            return Err(webhook.problem("give either `token` or `webhook`"));
+            let [token, other] = self.credentials().map(Credential::key);
+            let message = format!("give either `{token}` or `{other}`");
+            return Err(webhook.problem(message).into());
         }
         if !self.endpoint.is_empty() {
-            return Err(self.endpoint.problem(
-                "`endpoint` goes with a `token`: give the URL of a webhook under `webhook` alone",
-            ));
+            let message =
+                "`endpoint` goes with a `token`: give the URL of a webhook under `webhook` alone";
+            return Err(self.endpoint.problem(message).into());
         }
-        let url = parse_url(webhook).map_err(|error| webhook.problem(error))?;
+        let url = parse_url(&webhook).map_err(|error| webhook.problem(error))?;
         Ok((url, None))
     }
 }
@@ -147,7 +165,8 @@ impl Slack {
     fn new(config: &SlackConfig) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let target = problems.ok(config.target());
-        if !config.token.is_empty() && config.webhook.is_empty() && config.channel.is_empty() {
+        let [token, webhook] = config.credentials();
+        if !token.is_empty() && webhook.is_empty() && config.channel.is_empty() {
             let message = "with a `token`, Slack needs a `channel`";
             problems.push(config.channel.problem(message));
         }

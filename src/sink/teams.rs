@@ -8,10 +8,10 @@ use reqwest::{Method, Request, Url};
 use serde::{Deserialize, Serialize};
 
 use super::body::Body;
-use super::http::{Answer, Headers, OneByOne, Service, TlsConfig, classify, parse_url};
+use super::http::{Answer, Credential, Headers, OneByOne, Service, TlsConfig, classify, parse_url};
 use super::{SendError, Sink, SinkSettings};
 use crate::event::{Event, go_json};
-use crate::yaml::{Located, Problem, Problems, Value};
+use crate::yaml::{Located, Problems, Value};
 
 /// The sink as the configuration gives it.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -20,6 +20,8 @@ use crate::yaml::{Located, Problem, Problems, Value};
 pub struct TeamsConfig {
     /// The webhook's URL.
     endpoint: Located<String>,
+    /// A file that holds it, instead of `endpoint`.
+    endpoint_file: Located<String>,
     /// A message, or what the incumbent makes one of: `message`, `reason` and `metadata`.
     pub layout: Option<Located<Value>>,
     /// Values are templates.
@@ -27,7 +29,7 @@ pub struct TeamsConfig {
     /// Writes `_` for `.` in the keys of labels and annotations.
     pub de_dot: bool,
     /// TLS of the endpoint.
-    tls: TlsConfig,
+    pub tls: TlsConfig,
 }
 
 /// What to ask Teams.
@@ -57,7 +59,7 @@ struct Parts {
 /// Each of them alone makes a message for Teams, or for a workflow.
 const KEYS_OF_MESSAGES: [&str; 4] = ["text", "type", "@type", "attachments"];
 
-/// Makes the sink. Reads certificate files, connects nowhere.
+/// Makes the sink. Reads files of credentials and certificates, connects nowhere.
 pub fn build(config: &TeamsConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
     OneByOne::build(Teams::new(config, settings), &config.tls, settings.timeout)
 }
@@ -72,12 +74,22 @@ impl fmt::Debug for TeamsConfig {
 }
 
 impl TeamsConfig {
-    fn url(&self) -> Result<Url, Problem> {
-        let endpoint = &self.endpoint;
+    /// The URL, which is a secret.
+    pub fn credentials(&self) -> [Credential<'_>; 1] {
+        [Credential::new(
+            "endpoint",
+            &self.endpoint,
+            &self.endpoint_file,
+        )]
+    }
+
+    fn url(&self) -> Result<Url, Problems> {
+        let [endpoint] = Credential::read_all(self.credentials())?;
         if endpoint.is_empty() {
-            return Err(endpoint.problem("Teams needs the URL of a webhook under `endpoint`"));
+            let message = "Teams needs the URL of a webhook under `endpoint`";
+            return Err(endpoint.problem(message).into());
         }
-        parse_url(endpoint).map_err(|error| endpoint.problem(error))
+        parse_url(&endpoint).map_err(|error| endpoint.problem(error).into())
     }
 }
 

@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use super::body::Body;
 use super::http::{
-    Headers, HttpClient, OneByOne, Service, TlsConfig, authorization, lint_access, parse_url,
-    refuse_fields,
+    Credential, Headers, HttpClient, OneByOne, Service, TlsConfig, authorization, lint_access,
+    parse_url, refuse_fields,
 };
 use super::preview::Preview;
 use super::{Receipt, SendError, Sink, SinkSettings};
@@ -36,12 +36,18 @@ pub struct WebhookConfig {
     batch: Option<BatchFormat>,
     /// Of basic authentication.
     username: Located<String>,
+    /// A file that holds it, instead of `username`.
+    username_file: Located<String>,
     /// Of basic authentication.
     password: Located<String>,
+    /// A file that holds it, instead of `password`.
+    password_file: Located<String>,
     /// Of `Authorization: Bearer`.
     bearer_token: Located<String>,
+    /// A file that holds it, instead of `bearerToken`.
+    bearer_token_file: Located<String>,
     /// TLS of an `https` endpoint.
-    tls: TlsConfig,
+    pub tls: TlsConfig,
     /// Templates in place of the document.
     pub layout: Option<Located<Value>>,
     /// Writes `_` for `.` in the keys of labels and annotations.
@@ -83,7 +89,7 @@ struct Target {
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
-/// Makes the sink. Reads certificate files, connects nowhere.
+/// Makes the sink. Reads files of credentials and certificates, connects nowhere.
 pub fn build(config: &WebhookConfig, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
     let mut problems = Problems::default();
     let target = problems.ok(Target::new(config));
@@ -112,13 +118,18 @@ impl WebhookConfig {
         self.batch.is_none()
     }
 
+    /// A user, its password, and what may stand in place of them.
+    pub fn credentials(&self) -> [Credential<'_>; 3] {
+        [
+            Credential::new("username", &self.username, &self.username_file),
+            Credential::new("password", &self.password, &self.password_file),
+            Credential::new("bearerToken", &self.bearer_token, &self.bearer_token_file),
+        ]
+    }
+
     /// What of it has no effect.
     pub fn lint(&self, warnings: &mut Vec<Problem>) {
-        lint_access(
-            [&self.username, &self.password, &self.bearer_token],
-            &self.headers,
-            warnings,
-        );
+        lint_access(self.credentials(), &self.headers, warnings);
     }
 }
 
@@ -143,8 +154,7 @@ impl Target {
                 "with `batch`, one header serves many events: it can't have fields",
             ));
         }
-        let authorization = authorization(&config.username, &config.password, &config.bearer_token);
-        let authorization = problems.ok(authorization).flatten();
+        let authorization = problems.ok(authorization(config.credentials())).flatten();
         let headers = problems.ok(Headers::parse(&config.headers, authorization));
         let method = problems.ok(method(config));
         match (method, endpoint, headers) {

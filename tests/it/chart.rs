@@ -1,24 +1,24 @@
 //! The Helm chart, rendered by Helm itself and judged by a real API server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::PostParams;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, EXPORTER, helm, text};
+use self::release::{Release, check, template};
+use crate::support::{Cluster, helm, text};
 
 mod credentials;
 mod install;
 mod refused;
+mod release;
 mod values;
 
 const NAMESPACE: &str = "opensearch-exporter";
@@ -37,104 +37,6 @@ fn chart() -> PathBuf {
 
 fn values(file: &str) -> String {
     fs::read_to_string(chart().join("ci").join(file)).unwrap()
-}
-
-/// `helm template` of a release with these values.
-fn template(release: &str, values: &str, sets: &[&str]) -> Output {
-    let mut command = Command::new(helm());
-    command.args(["template", release]).arg(chart());
-    command.args(["--namespace", NAMESPACE, "--values", "-"]);
-    for set in sets {
-        command.args(["--set", set]);
-    }
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(values.as_bytes()).unwrap();
-    drop(input);
-    child.wait_with_output().unwrap()
-}
-
-/// What a release is made of.
-struct Release(Vec<Value>);
-
-impl Release {
-    fn of(values: &str, sets: &[&str]) -> Self {
-        Self::named("events-to-opensearch", values, sets)
-    }
-
-    fn named(name: &str, values: &str, sets: &[&str]) -> Self {
-        let output = template(name, values, sets);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let objects: Vec<Value> = serde_saphyr::from_multiple(&text(&output.stdout)).unwrap();
-        Self(objects.into_iter().filter(|it| !it.is_null()).collect())
-    }
-
-    fn all(&self, kind: &str) -> Vec<&Value> {
-        self.0.iter().filter(|it| it["kind"] == kind).collect()
-    }
-
-    fn one(&self, kind: &str) -> &Value {
-        let all = self.all(kind);
-        assert_eq!(all.len(), 1, "{kind}");
-        all[0]
-    }
-
-    fn config(&self) -> &str {
-        let maps = self.all("ConfigMap").into_iter();
-        let configs: Vec<_> = maps
-            .filter_map(|it| it["data"]["config.yaml"].as_str())
-            .collect();
-        assert_eq!(configs.len(), 1);
-        configs[0]
-    }
-
-    /// What is in its Secret, unpacked.
-    fn credentials(&self) -> BTreeMap<String, String> {
-        let secrets = self.all("Secret");
-        let data = secrets.iter().filter_map(|it| it["data"].as_object());
-        data.flatten()
-            .map(|(name, value)| {
-                let value = STANDARD.decode(value.as_str().unwrap()).unwrap();
-                (name.clone(), text(&value))
-            })
-            .collect()
-    }
-
-    fn pod(&self) -> &Value {
-        &self.one("Deployment")["spec"]["template"]
-    }
-
-    fn container(&self) -> &Value {
-        &self.pod()["spec"]["containers"][0]
-    }
-
-    /// Of all its roles.
-    fn rules(&self) -> Vec<&Value> {
-        let roles = ["Role", "ClusterRole"].map(|kind| self.all(kind)).concat();
-        let lists = roles.iter().map(|role| role["rules"].as_array().unwrap());
-        lists.flatten().collect()
-    }
-}
-
-/// `check --strict` of the configuration that a release runs with, in the environment that its pod has.
-fn check(release: &Release, more: &[(&str, &str)]) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("config.yaml"), release.config()).unwrap();
-    let output = Command::new(EXPORTER)
-        .args(["check", "--strict", "config.yaml"])
-        .current_dir(folder.path())
-        .envs(release.credentials())
-        .envs(more.iter().copied())
-        .output()
-        .unwrap();
-    let told = text(&output.stderr);
-    assert_eq!(output.status.success(), told.is_empty(), "{told}");
-    told
 }
 
 #[test]
@@ -349,6 +251,27 @@ fn the_test_checks_the_configuration_as_the_exporter_reads_it() {
     for key in ["image", "env", "envFrom", "securityContext"] {
         assert_eq!(test[key], exporter[key], "{key}");
     }
+    // But for what receivers write, it has the same files.
+    let reads = |it: &&Value| {
+        ["cfg", "receiver-credentials"]
+            .map(Value::from)
+            .contains(&it["name"])
+    };
+    let of = |list: &Value| -> Vec<Value> {
+        list.as_array()
+            .unwrap()
+            .iter()
+            .filter(reads)
+            .cloned()
+            .collect()
+    };
+    for (test, exporter) in [
+        (&test["volumeMounts"], &exporter["volumeMounts"]),
+        (&pod["spec"]["volumes"], &release.pod()["spec"]["volumes"]),
+    ] {
+        assert_eq!(of(test), of(exporter));
+        assert_eq!(of(test).len(), 2);
+    }
     let selector = &release.one("Deployment")["spec"]["selector"]["matchLabels"];
     assert_ne!(
         pod["metadata"]["labels"]["app.kubernetes.io/name"],
@@ -399,17 +322,23 @@ fn openshift_chooses_users_itself() {
 
 #[test]
 fn a_change_of_what_is_read_at_the_start_rolls_the_pods() {
-    let checksum = |sets: &[&str]| {
+    let pod = |sets: &[&str]| {
         let release = Release::of(&values(WORKSHOP), &[&WORKSHOP_SETS[..], sets].concat());
-        release.pod()["metadata"]["annotations"]["checksum/config"].clone()
+        release.pod().clone()
     };
+    let checksum = |sets: &[&str]| pod(sets)["metadata"]["annotations"]["checksum/config"].clone();
     let before = checksum(&[]);
     assert_eq!(before, checksum(&["resources.limits.memory=1Gi"]));
     assert_ne!(before, checksum(&["config.logLevel=debug"]));
-    assert_ne!(
-        before,
-        checksum(&["config.receivers[0].opensearch.password=other"])
-    );
+    let header = |value| {
+        checksum(&[&format!(
+            "config.receivers[0].opensearch.headers.X-Key={value}"
+        )])
+    };
+    assert_ne!(header("one"), header("other"));
+    // What comes as a file changes where it is.
+    let password = ["config.receivers[0].opensearch.password=other"];
+    assert_eq!(pod(&[]), pod(&password));
 }
 
 /// Makes the kinds of Prometheus' operator known to the API server.

@@ -6,7 +6,7 @@ use std::path::Path;
 use kubernetes_event_exporter::batch::queue;
 use kubernetes_event_exporter::metrics::Metrics;
 
-use crate::support::{run, text};
+use crate::support::{run, text, with_credentials};
 
 #[test]
 fn every_example_passes_a_strict_check() {
@@ -18,9 +18,11 @@ fn every_example_passes_a_strict_check() {
             .extension()
             .is_some_and(|extension| extension == "yaml")
         {
+            let example = fs::read_to_string(&path).unwrap();
+            let credentials = tempfile::tempdir().unwrap();
             let output = run(
                 &["check", "config.yaml", "--strict"],
-                &fs::read_to_string(&path).unwrap(),
+                &with_credentials(&example, credentials.path()),
                 "",
             );
             assert!(

@@ -349,6 +349,16 @@ pub fn run(args: &[&str], config: &str, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// An example with the files of its credentials in `folder`; each holds its own name.
+pub fn with_credentials(config: &str, folder: &Path) -> String {
+    const PLACE: &str = "/etc/kubernetes-event-exporter/credentials/";
+    for after in config.split(PLACE).skip(1) {
+        let name = after.split_whitespace().next().unwrap();
+        fs::write(folder.join(name), format!("{name}\n")).unwrap();
+    }
+    config.replace(PLACE, &format!("{}/", folder.display()))
+}
+
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }

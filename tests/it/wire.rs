@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use crate::support::{EXPORTER, text};
+use crate::support::{EXPORTER, text, with_credentials};
 
 use self::server::Server;
 
@@ -98,7 +98,7 @@ fn sent_by(name: &str, config: &str) -> String {
     let syslog = TcpListener::bind("127.0.0.1:0").unwrap();
     let syslog_address = syslog.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
-    let config = redirected(name, config, &server.url);
+    let config = with_credentials(&redirected(name, config, &server.url), folder.path());
     fs::write(folder.path().join("config.yaml"), &config).unwrap();
     fs::write(folder.path().join("events.json"), EVENTS).unwrap();
 

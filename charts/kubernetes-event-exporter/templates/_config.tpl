@@ -2,7 +2,9 @@
 The configuration as it is written into the ConfigMap, and what must not be in it. As JSON, of which numbers come back as they
 were:
   config       the configuration
-  credentials  what goes into the chart's own Secret, by the name of the environment variable that stands for it in config
+  files        what goes into the chart's own Secret and is mounted, by the name of the file that stands for it in config
+  credentials  what goes there and can't be a file, by the name of the environment variable that stands for it in config
+  mounted      files that are keys of Secrets which are there already: file, secret, key
   references   variables that are keys of Secrets which are there already: name, secret, key
 Fails with a sentence where no exporter could run with it.
 */}}
@@ -24,7 +26,7 @@ Fails with a sentence where no exporter could run with it.
 {{- $_ := set $config "maxEventAgeSeconds" (default $config.maxEventsAgeSeconds $config.maxEventAgeSeconds) -}}
 {{- $_ := unset $config "maxEventsAgeSeconds" -}}
 {{- end -}}
-{{- $result := dict "config" $config "credentials" dict "references" list -}}
+{{- $result := dict "config" $config "files" dict "credentials" dict "mounted" list "references" list -}}
 {{- $names := list -}}
 {{- if not (kindIs "slice" $config.receivers) -}}{{- fail "\n\nconfig.receivers is no list: write each receiver as an entry of it, - name: …" -}}{{- end -}}
 {{- range $at, $receiver := $config.receivers -}}
@@ -36,7 +38,7 @@ Fails with a sentence where no exporter could run with it.
 {{- $name := toString $receiver.name -}}
 {{- if has $name $names -}}{{- fail (printf "\n\n%s: another receiver is named %q as well: each needs a name of its own" $where $name) -}}{{- end -}}
 {{- $names = append $names $name -}}
-{{- include "exporter.liftReceiver" (dict "receiver" $receiver "at" $at "where" $where "result" $result) -}}
+{{- include "exporter.liftReceiver" (dict "receiver" $receiver "at" $at "where" $where "directory" $.Values.credentialsMountPath "result" $result) -}}
 {{- end -}}
 {{- if not $config.route -}}{{- fail "\n\nconfig.route is missing: no event would go anywhere. For all of them: config.route.match[0].receiver=NAME" -}}{{- end -}}
 {{- include "exporter.checkRoute" (dict "route" $config.route "where" "config.route" "names" $names) -}}
@@ -58,24 +60,42 @@ Fails with a sentence where no exporter could run with it.
 {{- end -}}
 {{- end -}}
 
+{{/* The keys of a type of receiver that may name a file instead, as JSON. */}}
+{{- define "exporter.fileKeys" -}}
+{{- $access := list "username" "password" "bearerToken" -}}
+{{- $search := append $access "apiKey" -}}
+{{- get (dict "opensearch" $search "elasticsearch" $search "webhook" $access "loki" $access "slack" (list "token" "webhook") "teams" (list "endpoint") "opsgenie" (list "apiKey")) . | default list | toJson -}}
+{{- end -}}
+
+{{/*
+The file of a credential: (list receiver key). By the receiver's name, not by its place: the ConfigMap and the Secret change one
+after the other, and none may read another's in between.
+*/}}
+{{- define "exporter.credentialFile" -}}
+{{- $name := index . 0 | toString -}}
+{{- if not (regexMatch "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$" $name) }}{{- $name = sha256sum $name | trunc 32 }}{{- end -}}
+{{- printf "%s.%s" $name (index . 1) -}}
+{{- end -}}
+
 {{/* Moves the credentials of one receiver out of it. */}}
 {{- define "exporter.liftReceiver" -}}
 {{- $result := .result -}}
 {{- $at := .at -}}
 {{- $where := .where -}}
+{{- $directory := .directory -}}
 {{- $receiver := .receiver -}}
 {{- range $kind, $sink := omit $receiver "name" "batch" "queue" "retry" "deadLetter" "existingSecret" -}}
 {{- if kindIs "map" $sink -}}
 {{- $prefix := printf "RECEIVER_%d_%s" $at (upper $kind) -}}
+{{- $fileKeys := include "exporter.fileKeys" $kind | fromJsonArray -}}
+{{- $files := dict -}}
+{{- range $key := $fileKeys }}{{- $_ := set $files $key (include "exporter.credentialFile" (list $receiver.name $key)) }}{{- end -}}
 {{- with $receiver.existingSecret -}}
-{{- include "exporter.referToSecret" (dict "existing" . "sink" $sink "kind" $kind "prefix" $prefix "where" $where "result" $result) -}}
+{{- include "exporter.referToSecret" (dict "existing" . "sink" $sink "kind" $kind "prefix" $prefix "where" $where "directory" $directory "files" $files "result" $result) -}}
 {{- end -}}
-{{- $keys := list "username" "password" "apiKey" "bearerToken" "token" -}}
-{{- if eq $kind "slack" }}{{- $keys = append $keys "webhook" -}}{{- end -}}
-{{- if eq $kind "teams" }}{{- $keys = append $keys "endpoint" -}}{{- end -}}
-{{- range $key := $keys -}}
+{{- range $key := concat (list "username" "password" "apiKey" "bearerToken" "token") $fileKeys | uniq -}}
 {{- if hasKey $sink $key -}}
-{{- include "exporter.lift" (dict "from" $sink "key" $key "variable" (printf "%s_%s" $prefix (snakecase $key | upper)) "result" $result) -}}
+{{- include "exporter.lift" (dict "from" $sink "key" $key "file" (get $files $key) "directory" $directory "variable" (printf "%s_%s" $prefix (snakecase $key | upper)) "where" (printf "%s.%s.%s" $where $kind $key) "result" $result) -}}
 {{- end -}}
 {{- end -}}
 {{- range $key := list "endpoint" "url" "URL" -}}
@@ -128,10 +148,25 @@ the event. In a URL or a header, a credential beside those would stay visible: t
 {{- end -}}
 {{- end -}}
 {{- if not (or $refers (kindIs "invalid" $value) (eq $text "")) -}}
-{{/* In a configuration, two dollars are one; a variable's value is taken as it is. */}}
-{{- $_ := set .result.credentials .variable (replace "$$" "$" $text) -}}
+{{/* In a configuration, two dollars are one; what a variable or a file holds is taken as it is. */}}
+{{- $secret := replace "$$" "$" $text -}}
+{{- $fileKey := printf "%sFile" .key -}}
+{{- if not .file -}}
+{{- $_ := set .result.credentials .variable $secret -}}
 {{- $_ := set .from .key (printf "${%s}" .variable) -}}
+{{- else if get .from $fileKey -}}
+{{- fail (printf "\n\n%s: give either this or %s" .where $fileKey) -}}
+{{- else -}}
+{{- $_ := set .result.files .file $secret -}}
+{{- include "exporter.nameFile" . -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A file in place of a credential: from, key, directory, file */}}
+{{- define "exporter.nameFile" -}}
+{{- $_ := unset .from .key -}}
+{{- $_ := set .from (printf "%sFile" .key) (printf "%s/%s" .directory .file) -}}
 {{- end -}}
 
 {{/* existingSecret of a receiver: {name, usernameKey, passwordKey, …} */}}
@@ -141,9 +176,10 @@ the event. In a URL or a header, a credential beside those would stay visible: t
 {{- $where := .where -}}
 {{- $prefix := .prefix -}}
 {{- $kind := .kind -}}
-{{- $of := dict "opensearch" (list "username" "password" "apiKey" "bearerToken") "elasticsearch" (list "username" "password" "apiKey" "bearerToken") "webhook" (list "endpoint" "username" "password" "bearerToken") "loki" (list "url" "username" "password" "bearerToken") "slack" (list "token" "webhook") "teams" (list "endpoint") "opsgenie" (list "apiKey") -}}
+{{- $files := .files -}}
+{{- $directory := .directory -}}
 {{- $allowed := list "name" -}}
-{{- range get $of $kind | default list }}{{- $allowed = append $allowed (printf "%sKey" .) }}{{- end -}}
+{{- range concat (include "exporter.fileKeys" $kind | fromJsonArray) (get (dict "webhook" (list "endpoint") "loki" (list "url")) $kind | default list) }}{{- $allowed = append $allowed (printf "%sKey" .) }}{{- end -}}
 {{- if not (kindIs "map" .existing) -}}{{- fail (printf "\n\n%s.existingSecret is no mapping: give name, the Secret's, and which of its keys are what: %s" $where (rest $allowed | join ", ")) -}}{{- end -}}
 {{- if not .existing.name -}}{{- fail (printf "\n\n%s.existingSecret has no name: give the Secret's name, and which of its keys are what: %s" $where (rest $allowed | join ", ")) -}}{{- end -}}
 {{- range $key, $value := .existing -}}
@@ -152,9 +188,15 @@ the event. In a URL or a header, a credential beside those would stay visible: t
 {{- range $allowed := rest $allowed -}}
 {{- with get $.existing $allowed -}}
 {{- $key := trimSuffix "Key" $allowed -}}
+{{- if hasKey $files $key -}}
+{{- $file := get $files $key -}}
+{{- include "exporter.nameFile" (dict "from" $sink "key" $key "directory" $directory "file" $file) -}}
+{{- $_ := set $result "mounted" (append $result.mounted (dict "file" $file "secret" $.existing.name "key" .)) -}}
+{{- else -}}
 {{- $variable := printf "%s_%s" $prefix (snakecase $key | upper) -}}
 {{- $_ := set $sink $key (printf "${%s}" $variable) -}}
 {{- $_ := set $result "references" (append $result.references (dict "name" $variable "secret" $.existing.name "key" .)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

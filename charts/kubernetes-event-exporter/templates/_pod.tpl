@@ -60,7 +60,40 @@ securityContext:
 {{- end }}
 {{- end -}}
 
-{{- define "exporter.configVolume" -}}
+{{/* Of the configuration, and of the files that it names if there are any. */}}
+{{- define "exporter.volumes" -}}
 - name: cfg
   configMap: {name: {{ default (include "exporter.fullname" .) (tpl (toString .Values.existingConfigMap) .) | quote }}}
+{{- with include "exporter.credentialSources" . | fromJsonArray }}
+- name: receiver-credentials
+  projected:
+    sources:
+      {{- toYaml . | nindent 6 }}
+{{- end }}
+{{- end -}}
+
+{{/* As directories: a file that is mounted by itself never changes. */}}
+{{- define "exporter.volumeMounts" -}}
+- {name: cfg, mountPath: {{ .Values.configMountPath }}, readOnly: true}
+{{- if include "exporter.credentialSources" . | fromJsonArray }}
+- {name: receiver-credentials, mountPath: {{ .Values.credentialsMountPath }}, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{/* What the directory of credentials is made of, as JSON. The chart's own files come last: of two of one name, the last one is there. */}}
+{{- define "exporter.credentialSources" -}}
+{{- $sources := list -}}
+{{- with .Values.existingSecret }}{{- $sources = append $sources (dict "secret" (dict "name" .)) }}{{- end -}}
+{{- if not .Values.existingConfigMap -}}
+{{- $config := include "exporter.config" . | fromJson -}}
+{{- range $config.mounted -}}
+{{- $sources = append $sources (dict "secret" (dict "name" .secret "items" (list (dict "key" .key "path" .file)))) -}}
+{{- end -}}
+{{- with $config.files -}}
+{{- $items := list -}}
+{{- range keys . | sortAlpha }}{{- $items = append $items (dict "key" . "path" .) }}{{- end -}}
+{{- $sources = append $sources (dict "secret" (dict "name" (printf "%s-credentials" (include "exporter.fullname" $)) "items" $items)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $sources -}}
 {{- end -}}

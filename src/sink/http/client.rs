@@ -32,7 +32,7 @@ const MAX_ANSWER: usize = 64 << 10;
 // === impl HttpClient ===
 
 impl HttpClient {
-    /// Reads certificate files, connects nowhere.
+    /// Reads the files of certificates, connects nowhere.
     pub fn new(tls: &TlsConfig, timeout: Duration) -> Result<Self, Problems> {
         let files = tls.load()?;
         let mut builder = Client::builder()

@@ -7,6 +7,7 @@ use reqwest::header::{
     TRANSFER_ENCODING,
 };
 
+use super::Credential;
 use crate::event::Event;
 use crate::template::Template;
 use crate::yaml::{Located, Problem, Problems};
@@ -98,20 +99,22 @@ pub fn refuse_fields(
 
 /// Tells which of a user, a password, a bearer token and headers have no effect.
 pub fn lint_access(
-    [username, password, bearer_token]: [&Located<String>; 3],
+    [username, password, bearer_token]: [Credential<'_>; 3],
     headers: &BTreeMap<String, Located<String>>,
     warnings: &mut Vec<Problem>,
 ) {
     if !password.is_empty() && !username.is_given() {
-        warnings.push(password.problem("without effect: a password needs a `username`"));
+        let message = "without effect: a password needs a `username`";
+        warnings.push(password.place().problem(message));
     }
     let is_given = headers
         .keys()
         .any(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
     if is_given {
-        for (key, value) in [("username", username), ("bearerToken", bearer_token)] {
-            if !value.is_empty() {
-                warnings.push(value.problem(format!(
+        for credential in [username, bearer_token] {
+            if !credential.is_empty() {
+                let key = credential.key();
+                warnings.push(credential.place().problem(format!(
                     "without effect: `headers.Authorization` comes before `{key}`; leave one of them out"
                 )));
             }
@@ -120,16 +123,17 @@ pub fn lint_access(
 }
 
 /// `Authorization` of basic authentication, or of a bearer token, or neither.
-pub fn authorization(
-    username: &str,
-    password: &str,
-    bearer_token: &Located<String>,
-) -> Result<Option<HeaderValue>, Problem> {
-    match (username, bearer_token.value.as_str()) {
+pub fn authorization(credentials: [Credential<'_>; 3]) -> Result<Option<HeaderValue>, Problems> {
+    let [username, password, bearer_token] = Credential::read_all(credentials)?;
+    match (username.as_str(), bearer_token.as_str()) {
         ("", "") => Ok(None),
-        (_, "") => Ok(Some(basic(username, password))),
-        ("", _) => secret("Bearer ", bearer_token).map(Some),
-        _ => Err(bearer_token.problem("give either `username` or `bearerToken`")),
+        (_, "") => Ok(Some(basic(&username, &password))),
+        ("", _) => Ok(Some(secret("Bearer ", &bearer_token)?)),
+        _ => {
+            let [user, _, token] = credentials.map(Credential::key);
+            let message = format!("give either `{user}` or `{token}`");
+            Err(bearer_token.problem(message).into())
+        }
     }
 }
 

@@ -41,8 +41,8 @@ impl<S: Service> OneByOne<S> {
         Self { client, service }
     }
 
-    /// Makes the sink of a service that is there, or tells what is wrong with it and with its connection. Reads
-    /// certificate files, connects nowhere.
+    /// Makes the sink of a service that is there, or tells what is wrong with it and with its connection. Reads the files
+    /// of certificates, connects nowhere.
     pub fn build(
         service: Result<S, Problems>,
         tls: &TlsConfig,

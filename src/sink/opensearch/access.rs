@@ -8,12 +8,30 @@ use opensearch::http::headers::{
 
 use super::OpenSearchConfig;
 use crate::event::Event;
-use crate::sink::http::{Headers, refuse_fields, secret};
+use crate::sink::http::{Credential, Headers, refuse_fields, secret};
 use crate::yaml::{Located, Problem, Problems};
 
 // === impl OpenSearchConfig ===
 
 impl OpenSearchConfig {
+    /// A user, its password, and what may stand in place of them.
+    pub fn credentials(&self) -> [Credential<'_>; 4] {
+        [
+            Credential::new("username", &self.username, &self.username_file),
+            Credential::new("password", &self.password, &self.password_file),
+            Credential::new("apiKey", &self.api_key, &self.api_key_file),
+            Credential::new("bearerToken", &self.bearer_token, &self.bearer_token_file),
+        ]
+    }
+
+    /// The user and its password, if there are both.
+    pub(super) fn user(&self) -> Result<Option<(String, String)>, Problems> {
+        let [username, password, ..] = self.credentials();
+        let [username, password] = Credential::read_all([username, password])?;
+        let user = (username.value, password.value);
+        Ok(Some(user).filter(|(name, password)| !name.is_empty() && !password.is_empty()))
+    }
+
     /// The headers of every request, with the credentials but for a user's, which may also stand in a host's URL.
     pub(super) fn access(&self) -> Result<HeaderMap, Problems> {
         let mut problems = Problems::default();
@@ -39,40 +57,38 @@ impl OpenSearchConfig {
         Ok(access)
     }
 
-    fn authorization(&self) -> Result<Option<HeaderValue>, Problem> {
-        match self.credentials()? {
-            Some(("apiKey", key)) => api_key(key).map(Some),
-            Some(("bearerToken", token)) => secret("Bearer ", token).map(Some),
-            _ => Ok(None),
+    fn authorization(&self) -> Result<Option<HeaderValue>, Problems> {
+        self.instead_of_user()?;
+        let [.., key, token] = self.credentials();
+        let [key, token] = Credential::read_all([key, token])?;
+        match (key.as_str(), token.as_str()) {
+            ("", "") => Ok(None),
+            ("", _) => Ok(Some(secret("Bearer ", &token)?)),
+            _ => Ok(Some(api_key(&key)?)),
         }
     }
 
-    /// The credentials that stand in place of a user, and under which key.
-    pub(super) fn credentials(&self) -> Result<Option<(&'static str, &Located<String>)>, Problem> {
+    /// The key of the credentials that stand in place of a user, and where those are given.
+    pub(super) fn instead_of_user(&self) -> Result<Option<(String, &Located<String>)>, Problem> {
+        let [username, _, api_key, bearer_token] = self.credentials();
         let header = self
             .headers
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()))
             .map(|(_, value)| value);
-        let mut given = [
-            ("apiKey", Some(&self.api_key)),
-            ("bearerToken", Some(&self.bearer_token)),
-            ("headers.Authorization", header),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value.filter(|value| !value.is_empty())?)));
-        let first = given.next();
-        let user = Some("username").filter(|_| !self.username.is_empty());
-        let conflict = match (user, first, given.next()) {
-            (Some(user), Some((key, value)), _) => Some((user, key, value)),
-            (None, Some((first, _)), Some((key, value))) => Some((first, key, value)),
-            _ => None,
-        };
-        match conflict {
-            Some((first, second, value)) => {
+        let header = header.map(|value| ("headers.Authorization".to_owned(), value));
+        let mut given = [api_key, bearer_token]
+            .map(|credential| (credential.key(), credential.place()))
+            .into_iter()
+            .chain(header)
+            .filter(|(_, value)| !value.is_empty());
+        let user = Some(username.key()).filter(|_| !username.is_empty());
+        match (user, given.next(), given.next()) {
+            (Some(first), Some((second, value)), _)
+            | (None, Some((first, _)), Some((second, value))) => {
                 Err(value.problem(format!("give either `{first}` or `{second}`")))
             }
-            None => Ok(first),
+            (_, first, _) => Ok(first),
         }
     }
 }

@@ -49,7 +49,7 @@ const REST: Duration = Duration::from_secs(15);
 // === impl Hosts ===
 
 impl Hosts {
-    /// The hosts that `config` names, or the environment. Reads certificate files, connects nowhere.
+    /// The hosts that `config` names, or the environment. Reads files of credentials and certificates, connects nowhere.
     pub(super) fn new(
         config: &OpenSearchConfig,
         dialect: Dialect,
@@ -57,15 +57,16 @@ impl Hosts {
     ) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let access = problems.ok(config.access());
+        let user = problems.ok(config.user());
         let tls = problems.ok(config.tls.load());
         let urls = problems.ok(urls(config, dialect));
-        let (Some(access), Some(tls), Some(urls)) = (access, tls, urls) else {
+        let (Some(access), Some(user), Some(tls), Some(urls)) = (access, user, tls, urls) else {
             return Err(problems);
         };
         // Each of them would tell the same.
         let hosts: Result<Vec<Host>, Problem> = urls
             .into_iter()
-            .map(|url| Host::new(url, config, &access, &tls, timeout))
+            .map(|url| Host::new(url, config, user.clone(), &access, &tls, timeout))
             .collect();
         Ok(Self {
             hosts: hosts?,
@@ -157,14 +158,14 @@ impl Host {
     fn new(
         mut url: Url,
         config: &OpenSearchConfig,
+        user: Option<(String, String)>,
         access: &HeaderMap,
         tls: &TlsFiles,
         timeout: Duration,
     ) -> Result<Self, Problem> {
         let user = match (url.username(), url.password()) {
             (user, Some(password)) if !user.is_empty() => Some((decode(user), decode(password))),
-            _ if config.username.is_empty() || config.password.is_empty() => None,
-            _ => Some((config.username.value.clone(), config.password.value.clone())),
+            _ => user,
         };
         let mut headers = access.clone();
         if let Some((user, password)) = &user {
@@ -236,12 +237,12 @@ fn urls(config: &OpenSearchConfig, dialect: Dialect) -> Result<Vec<Url>, Problem
         return hosts_of_environment(dialect);
     }
     // What is wrong with them is told where they are used.
-    let credentials = config.credentials().ok().flatten();
+    let instead = config.instead_of_user().ok().flatten();
     let mut problems = Problems::default();
     let urls = config.hosts.iter().filter_map(|host| {
         let url = parse_host(&host.value).map_err(|error| host.problem(error));
         let url = problems.ok(url)?;
-        if let Some((key, _)) = credentials
+        if let Some((key, _)) = &instead
             && !url.username().is_empty()
         {
             let message = format!("give either a user in `hosts` or `{key}`");

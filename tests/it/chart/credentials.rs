@@ -10,32 +10,32 @@ use super::{EVERYTHING, Release, check, values, with_receiver};
 fn every_credential_goes_into_the_secret() {
     let release = Release::of(&values(EVERYTHING), &[]);
     let credentials = release.credentials();
-    for (variable, value) in [
+    for (key, value) in [
         // A number, as --set gives it, is not 1.2345678901e+10.
-        ("RECEIVER_1_ELASTICSEARCH_API_KEY", "12345678901"),
+        ("elasticsearch.apiKey", "12345678901"),
         ("RECEIVER_0_OPENSEARCH_HEADER_1_X_TENANT", "t0ken"),
         (
             "RECEIVER_0_OPENSEARCH_HOST_0",
             "https://exporter:p$w@opensearch.logging:9200",
         ),
         (
-            "RECEIVER_3_SLACK_WEBHOOK",
+            "slack.webhook",
             "https://hooks.slack.com/services/T0/B0/s3cret",
         ),
         (
-            "RECEIVER_4_TEAMS_ENDPOINT",
+            "teams.endpoint",
             "https://teams.example.com:8443/webhook/s3cret",
         ),
-        ("RECEIVER_6_LOKI_PASSWORD", "true"),
+        ("loki.password", "true"),
         (
             "RECEIVER_7_WEBHOOK_ENDPOINT",
             "https://user:s3cret@hook.example.com/x",
         ),
     ] {
         assert_eq!(
-            credentials.get(variable).map(String::as_str),
+            credentials.get(key).map(String::as_str),
             Some(value),
-            "{variable}"
+            "{key}"
         );
     }
     let config = release.config();
@@ -52,29 +52,71 @@ fn every_credential_goes_into_the_secret() {
     ] {
         assert!(config.contains(kept), "{config}");
     }
-    // Every variable of the configuration is in the pod's environment: from our Secret, or from one that is there already.
-    let environment = release.container()["env"].as_array().unwrap();
-    let from = |name: &str| {
-        let variable = environment.iter().find(|it| it["name"] == name);
-        variable.map(|it| it["valueFrom"]["secretKeyRef"].clone())
-    };
-    assert_eq!(
-        from("RECEIVER_2_OPENSEARCH_PASSWORD"),
-        Some(json!({"name": "opensearch-login", "key": "pass"}))
-    );
-    for variable in credentials.keys() {
-        assert!(from(variable).is_some(), "{variable}");
+    // Whatever stands for a credential is in the pod, as a file or as a variable: from our Secret, or from one that is there already.
+    let (_, files) = release.files().unwrap();
+    let environment = release.environment();
+    for key in credentials.keys() {
+        assert_ne!(
+            files.contains_key(key),
+            environment.contains_key(key),
+            "{key}"
+        );
     }
-    let told = check(
-        &release,
-        &[
-            ("RECEIVER_2_OPENSEARCH_USERNAME", "u"),
-            ("RECEIVER_2_OPENSEARCH_PASSWORD", "p"),
-            ("TOKEN", "t"),
-            ("OPSGENIE_KEY", "k"),
-        ],
+    assert_eq!(files["secret.password"], "given");
+    let volumes = release.pod()["spec"]["volumes"].to_string();
+    let whole = json!({"secret": {"name": "receivers-environment"}});
+    let item = json!({"secret": {"name": "opensearch-login", "items": [{"key": "pass", "path": "secret.password"}]}});
+    for source in [whole, item] {
+        assert!(volumes.contains(&source.to_string()), "{volumes}");
+    }
+    let mounts = release.container()["volumeMounts"].to_string();
+    assert!(
+        !mounts.contains("subPath"),
+        "it would never change: {mounts}"
     );
+    let told = check(&release, &[("TOKEN", "t"), ("OPSGENIE_KEY", "k")]);
     assert_eq!(told, "");
+}
+
+#[test]
+fn files_of_credentials_have_the_names_of_their_receivers() {
+    let file = |name: &str| {
+        let values = with_receiver("opsgenie: {apiKey: s3cret, message: m}");
+        let values = values.replace("name: r,", &format!("name: {name:?},"));
+        let release = Release::of(
+            &values.replace("receiver: r", &format!("receiver: {name:?}")),
+            &[],
+        );
+        let (directory, files) = release.files().unwrap();
+        let (file, contents) = files.into_iter().next().unwrap();
+        assert_eq!(contents, "s3cret");
+        let path = format!("apiKeyFile: {directory}/{file}\n");
+        assert!(release.config().contains(&path), "{}", release.config());
+        assert_eq!(check(&release, &[]), "");
+        file
+    };
+    assert_eq!(file("on-call_1.b"), "on-call_1.b.apiKey");
+    // No file can have these, and one that all of them had would be another's.
+    let odd = ["on call", "on/call", "..", &"a".repeat(300)].map(file);
+    let different: BTreeSet<&String> = odd.iter().collect();
+    assert_eq!(different.len(), odd.len(), "{odd:?}");
+    let here = "credentialsMountPath: /secrets\n".to_owned()
+        + &with_receiver("slack: {message: m, token: t}");
+    assert!(
+        Release::of(&here, &[])
+            .config()
+            .contains("tokenFile: /secrets/r.token")
+    );
+    // Whoever brings the configuration may use the files too.
+    let own = Release::of(
+        "existingConfigMap: a\nexistingSecret: b\nrbac: {create: false}",
+        &[],
+    );
+    let (directory, files) = own.files().unwrap();
+    assert_eq!(
+        (directory, files.len()),
+        ("/etc/kubernetes-event-exporter/credentials", 0)
+    );
 }
 
 #[test]
@@ -150,7 +192,7 @@ fn what_is_a_credential_means_what_it_meant() {
     assert!(
         release
             .config()
-            .contains("endpoint: ${RECEIVER_0_TEAMS_ENDPOINT}")
+            .contains("endpointFile: /etc/kubernetes-event-exporter/credentials/r.endpoint")
     );
 }
 
@@ -166,10 +208,7 @@ fn a_configuration_may_be_a_text() {
             .contains("clusterName: events-to-opensearch")
     );
     assert!(!release.config().contains("s3cret"));
-    assert_eq!(
-        release.credentials()["RECEIVER_0_OPENSEARCH_PASSWORD"],
-        "s3cret"
-    );
+    assert_eq!(release.credentials()["a.password"], "s3cret");
     assert_eq!(check(&release, &[]), "");
     // A map does not go through tpl: layouts would be empty.
     let layout = "config: {route: {match: [{receiver: a}]}, receivers: [{name: a, stdout: {layout: {m: \"{{ .Message }}\"}}}]}";

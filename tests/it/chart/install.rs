@@ -101,6 +101,11 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
     let pod = &pods.list(&ListParams::default()).await.unwrap().items[0];
     assert_eq!(pod.labels()["app.kubernetes.io/instance"], release);
 
+    // Its credentials are there as files, and the exporter's user can read them.
+    let test = ["test", release, "--timeout", "60s"];
+    let told = run(&cluster, &test, "", &[]);
+    assert!(told.contains("Phase:          Succeeded"), "{told}");
+
     let upgrade = ["upgrade", release, path, "--wait", "--timeout", "120s"];
     run(&cluster, &upgrade, "", &["podLabels.more=than-before"]);
     let events: Api<Event> = Api::namespaced(cluster.client().await, "default");
@@ -117,7 +122,7 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
     })
     .await;
     // Its configuration is one, by the exporter's own word in a pod like its own.
-    let told = run(&cluster, &["test", release, "--timeout", "60s"], "", &[]);
+    let told = run(&cluster, &test, "", &[]);
     assert!(told.contains("Phase:          Succeeded"), "{told}");
     run(&cluster, &["uninstall", release, "--wait"], "", &[]);
     eventually("nothing of it is left", async || {

@@ -71,6 +71,11 @@ fn what_cannot_run_is_refused_with_a_sentence() {
             "config.receivers[0].existingSecret is no mapping",
         ),
         (
+            &with_receiver("opensearch: {index: x, password: s3cret, passwordFile: /x}"),
+            &[],
+            "config.receivers[0].opensearch.password: give either this or passwordFile",
+        ),
+        (
             &with_receiver("webhook: {endpoint: \"https://admin:s3cret@${HOST}/x\"}"),
             &[],
             "config.receivers[0].webhook.endpoint: has a password beside a variable",
