@@ -132,9 +132,10 @@ fn rights_are_the_least() {
         json!({"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]})
     );
     let groups: Vec<&Value> = others.iter().map(|rule| &rule["apiGroups"][0]).collect();
-    assert_eq!(groups, ["", "apps", "batch", "autoscaling"]);
+    assert_eq!(groups, ["", "", "apps", "batch", "autoscaling"]);
+    assert_eq!(others[0]["resourceNames"], json!(["kube-system"]));
     assert!(others.iter().all(|rule| rule["verbs"] == json!(["get"])));
-    let lookups = |values: &str| Release::of(values, &[]).rules().len() > 1;
+    let lookups = |values: &str| Release::of(values, &[]).rules().len() > 2;
     assert!(lookups(""));
     assert!(!lookups(
         "config: {omitLookup: true, receivers: [{name: a, stdout: {}}], route: {match: [{receiver: a}]}}"
@@ -148,10 +149,9 @@ fn rights_are_the_least() {
             .iter()
             .map(|it| it["metadata"]["namespace"].to_string())
             .collect();
-        assert_eq!(
-            namespaces,
-            BTreeSet::from(["\"team-a\"".to_owned(), "\"team-b\"".to_owned()])
-        );
+        // And in its own, where its Lease is.
+        let expected = ["\"opensearch-exporter\"", "\"team-a\"", "\"team-b\""];
+        assert_eq!(namespaces, expected.map(str::to_owned).into());
     }
     // As in Bitnami's chart, rules replace ours.
     let own = Release::of(
@@ -170,6 +170,51 @@ fn rights_are_the_least() {
         .map(|rule| rule["apiGroups"][0].to_string())
         .collect();
     assert_eq!(groups, ["\"a\"", "\"c\""]);
+}
+
+#[test]
+fn the_lease_is_one_by_name_and_what_it_is_for_follows_from_the_replicas() {
+    let lease = |values: &str| {
+        let release = Release::of(values, &[]);
+        assert_eq!(check(&release, &[]), "");
+        let roles = release.all("Role");
+        let rights = roles.first().map(|role| role["rules"].clone());
+        let config: Value = serde_saphyr::from_str(release.config()).unwrap();
+        let keys = [&config["leaderElection"], &config["checkpoint"]].map(Clone::clone);
+        let disrupted = release.all("PodDisruptionBudget").len();
+        (rights, keys, disrupted)
+    };
+    let name = "events-to-opensearch-kubernetes-event-exporter";
+    let rights = |name: &str| {
+        Some(json!([
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [name], "verbs": ["get", "update"]},
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+        ]))
+    };
+    let elected = |name: &str| json!({"enabled": true, "leaderElectionID": name});
+    assert_eq!(
+        lease(""),
+        (rights(name), [Value::Null, json!({"lease": name})], 0)
+    );
+    assert_eq!(
+        lease("replicaCount: 2"),
+        (rights(name), [elected(name), Value::Null], 1)
+    );
+    let config = |key: &str| {
+        format!(
+            "config: {{{key}, receivers: [{{name: a, stdout: {{}}}}], route: {{match: [{{receiver: a}}]}}}}"
+        )
+    };
+    let named = config("leaderElection: {enabled: true, leaderElectionID: mine}");
+    assert_eq!(
+        lease(&named),
+        (rights("mine"), [elected("mine"), Value::Null], 0)
+    );
+    let (rights, ..) = lease(&config("checkpoint: {file: /data/checkpoint.json}"));
+    assert_eq!(rights, None);
+    // As Bitnami's chart has it, in its defaults.
+    let (rights, ..) = lease(&config("leaderElection: {}"));
+    assert!(rights.is_some());
 }
 
 #[test]
@@ -330,6 +375,12 @@ fn a_change_of_what_is_read_at_the_start_rolls_the_pods() {
     let before = checksum(&[]);
     assert_eq!(before, checksum(&["resources.limits.memory=1Gi"]));
     assert_ne!(before, checksum(&["config.logLevel=debug"]));
+    // Routes and receivers are read again.
+    assert_eq!(
+        before,
+        checksum(&["config.receivers[0].opensearch.index=other"])
+    );
+    assert_eq!(before, checksum(&["config.route.match[0].kind=Pod"]));
     let header = |value| {
         checksum(&[&format!(
             "config.receivers[0].opensearch.headers.X-Key={value}"

@@ -42,7 +42,38 @@ Fails with a sentence where no exporter could run with it.
 {{- end -}}
 {{- if not $config.route -}}{{- fail "\n\nconfig.route is missing: no event would go anywhere. For all of them: config.route.match[0].receiver=NAME" -}}{{- end -}}
 {{- include "exporter.checkRoute" (dict "route" $config.route "where" "config.route" "names" $names) -}}
+{{- include "exporter.coordinate" (list . $config) -}}
 {{- toJson $result -}}
+{{- end -}}
+
+{{/* Several replicas elect a leader; one keeps its checkpoint in a Lease of its own: (list context config) */}}
+{{- define "exporter.coordinate" -}}
+{{- $context := index . 0 -}}
+{{- $config := index . 1 -}}
+{{- $replicas := int $context.Values.replicaCount -}}
+{{- $election := default dict $config.leaderElection -}}
+{{- if not (kindIs "map" $election) }}{{- fail "\n\nconfig.leaderElection is no mapping: it has enabled and leaderElectionID" }}{{- end -}}
+{{- if and (gt $replicas 1) (not (hasKey $election "enabled")) }}{{- $_ := set $election "enabled" true }}{{- end -}}
+{{- if eq (toString $election.enabled) "true" -}}
+{{- if $config.checkpoint }}{{- fail "\n\nconfig.checkpoint: with leader election the checkpoint is kept in its Lease: leave it out" }}{{- end -}}
+{{- if not $election.leaderElectionID }}{{- $_ := set $election "leaderElectionID" (include "exporter.fullname" $context) }}{{- end -}}
+{{- $_ := set $config "leaderElection" $election -}}
+{{- else if gt $replicas 1 -}}
+{{- fail "\n\nreplicaCount: without leader election each replica delivers every event: leave config.leaderElection.enabled out, or run one (--set replicaCount=1)" -}}
+{{- else if not $config.checkpoint -}}
+{{- $_ := set $config "checkpoint" (dict "lease" (include "exporter.fullname" $context)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name of the Lease that the configuration uses; empty if it uses none. */}}
+{{- define "exporter.lease" -}}
+{{- if .Values.existingConfigMap -}}
+{{- include "exporter.fullname" . -}}
+{{- else -}}
+{{- $config := (include "exporter.config" . | fromJson).config -}}
+{{- $election := default dict $config.leaderElection -}}
+{{- if eq (toString $election.enabled) "true" }}{{ $election.leaderElectionID }}{{ else }}{{ default dict $config.checkpoint | dig "lease" "" }}{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "exporter.checkRoute" -}}

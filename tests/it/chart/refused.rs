@@ -41,9 +41,14 @@ fn what_cannot_run_is_refused_with_a_sentence() {
         ),
         ("config: \"a: [\"", &[], "config: the text is no YAML"),
         (
-            "replicaCount: 2",
+            "replicaCount: 2\nconfig: {leaderElection: {enabled: false}}",
             &[],
-            "replicaCount: there is no leader election yet",
+            "replicaCount: without leader election each replica delivers every event",
+        ),
+        (
+            "replicaCount: 2\nconfig: {checkpoint: {file: /x}}",
+            &[],
+            "config.checkpoint: with leader election",
         ),
         (
             "metrics: {enabled: true, serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}",
@@ -84,11 +89,6 @@ fn what_cannot_run_is_refused_with_a_sentence() {
             "config: {receivers: {a: {stdout: {}}}, route: {match: [{receiver: a}]}}",
             &[],
             "config.receivers is no list",
-        ),
-        (
-            "existingConfigMap: a\nrbac: {create: false}\nreplicaCount: 3",
-            &[],
-            "replicaCount: there is no leader election yet",
         ),
         (
             "existingConfigMap: a\nconfig: {logLevel: info}",

@@ -123,10 +123,17 @@ impl Release {
         &self.pod()["spec"]["containers"][0]
     }
 
-    /// Of all its roles.
+    /// Of all its roles, but for that of its Lease.
     pub fn rules(&self) -> Vec<&Value> {
         let roles = ["Role", "ClusterRole"].map(|kind| self.all(kind)).concat();
-        let lists = roles.iter().map(|role| role["rules"].as_array().unwrap());
+        let is_lease = |role: &&&Value| {
+            let name = role["metadata"]["name"].as_str();
+            name.is_some_and(|name| name.ends_with("-lease"))
+        };
+        let lists = roles
+            .iter()
+            .filter(|role| !is_lease(role))
+            .map(|role| role["rules"].as_array().unwrap());
         lists.flatten().collect()
     }
 }
