@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::delivery::{commit, once, written};
 use crate::support::{Cluster, Exporter, eventually};
+use crate::wire::server::{Request, Server};
 
 /// A folder that a `ConfigMap` is mounted at.
 struct Mounted {
@@ -243,4 +244,58 @@ async fn nobody_can_ask_for_a_reload_unless_that_is_enabled() {
     let url = format!("{}/-/reload", exporter.metrics_url);
     let answer = reqwest::Client::new().post(url).send().await.unwrap();
     assert_eq!(answer.status(), 404);
+}
+
+#[tokio::test]
+async fn a_credential_that_changes_in_its_file_is_used_from_then_on() {
+    let cluster = Cluster::shared();
+    let namespace = "reload-credential";
+    let events = cluster.namespace(namespace).await;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "first\n").unwrap();
+    let config = format!(
+        "namespace: {namespace}
+route: {{match: [{{receiver: out}}]}}
+receivers: [{{name: out, batch: {{maxDelay: 50ms}}, webhook: {{endpoint: {}, bearerTokenFile: {}}}}}]
+",
+        server.url,
+        token.display()
+    );
+    let exporter = Exporter::start(&cluster.kubeconfig, &config).await;
+    let seen = std::cell::RefCell::new(Vec::new());
+    let with = |token: &str| {
+        seen.borrow_mut()
+            .extend(server.requests().iter().map(Request::show));
+        let header = format!("authorization: Bearer {token}");
+        seen.borrow()
+            .iter()
+            .filter(|request| request.contains(&header))
+            .count()
+    };
+    commit(&events, namespace, 0..3).await;
+    eventually("the first token is used", async || with("first") == 3).await;
+    std::fs::write(&token, "second").unwrap();
+    reloads(&exporter, 1).await;
+    commit(&events, namespace, 3..6).await;
+    eventually("the second token is used", async || with("second") == 3).await;
+    assert_eq!(with("first"), 3, "and the first no more");
+
+    // One that is gone is told, and the last one goes on.
+    std::fs::remove_file(&token).unwrap();
+    eventually("it is told", async || !is_taken(&exporter).await).await;
+    commit(&events, namespace, 6..7).await;
+    eventually("the last one goes on", async || with("second") == 4).await;
+    std::fs::write(&token, "third").unwrap();
+    eventually("the new one is taken", async || is_taken(&exporter).await).await;
+    commit(&events, namespace, 7..8).await;
+    eventually("the third token is used", async || with("third") == 1).await;
+    let log = exporter.log();
+    assert!(
+        !["first", "second", "third"]
+            .iter()
+            .any(|token| log.contains(token)),
+        "{log}"
+    );
 }
