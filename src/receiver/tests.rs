@@ -298,3 +298,37 @@ proptest::proptest! {
         assert_eq!(dead.len(), run.dead.len(), "none twice");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_way_to_deliver_is_tried_at_once() {
+    let metrics = Metrics::new(None).unwrap();
+    let (sender, queued) = queue(1 << 20);
+    let metrics = metrics.receiver("test", sender.probe());
+    let delivery = |sink: &Scripted| Delivery {
+        sink: Box::new(sink.clone()),
+        limits: BatchLimits {
+            max_events: 1,
+            max_bytes: 1 << 20,
+            max_delay: Duration::ZERO,
+        },
+        retry: RetryLimits {
+            initial: Duration::from_hours(1),
+            max: Duration::from_hours(1),
+        },
+        dead_letter: DeadLetter::new("test", DeadLetterConfig::default()),
+    };
+    let (old, new) = (Scripted::default(), Scripted::default());
+    *old.answers.lock().unwrap() = (0..9).map(|_| error(SendErrorKind::Denied)).collect();
+    let (receiver, changes) = Receiver::new("test".into(), queued, delivery(&old), metrics);
+    let mut run = Box::pin(receiver.run(CancellationToken::new()));
+    let mut event = Event::default();
+    event.metadata.name = "a".into();
+    sender.push(Arc::new(event)).await;
+    assert!((&mut run).now_or_never().is_none(), "it waits for an hour");
+    let start = Instant::now();
+    assert!(changes.send(delivery(&new)).is_ok());
+    drop(sender);
+    run.await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(*new.sent.lock().unwrap(), [["a"]]);
+}

@@ -6,7 +6,8 @@ use crate::batch::{BatchLimits, BatchQueue, queue};
 use crate::config::Config;
 use crate::enrich::DEADLINE;
 use crate::enrich::testing::{Server, UID, about, has_all};
-use crate::pipeline::{build_delivery, compile};
+use crate::event::Time;
+use crate::pipeline::{build_delivery, compile, policy};
 
 /// Take whatever is there.
 const AT_ONCE: BatchLimits = BatchLimits {
@@ -17,15 +18,25 @@ const AT_ONCE: BatchLimits = BatchLimits {
 
 /// A router with queues that nobody empties, by the configuration's routes and receivers.
 fn router(config: &str, server: &Server) -> (QueueSender, Router, Vec<BatchQueue>) {
+    router_with(config, server, None)
+}
+
+/// As [`router`], with somewhere to park receivers.
+fn router_with(
+    config: &str,
+    server: &Server,
+    parking: Option<mpsc::UnboundedSender<Parked>>,
+) -> (QueueSender, Router, Vec<BatchQueue>) {
     let config = Config::parse(config, &|_| None).unwrap().config;
     let (events, source) = queue(1 << 20);
     let intake = Intake::new(source, events.probe(), server.enricher(), Vec::new());
     let route = compile(&config).unwrap();
     let (mut legs, mut queues) = (Vec::new(), Vec::new());
     for receiver in config.receivers {
-        let name = receiver.name.clone();
+        let (name, bytes) = (receiver.name.clone(), receiver.queue_bytes);
+        let policy = policy(&receiver);
         let reads_object = build_delivery(receiver).unwrap().sink.reads_object();
-        let (sender, waiting) = queue(1 << 20);
+        let (sender, waiting) = queue(bytes);
         let metrics = server.metrics.receiver(&name, sender.probe());
         let outlet = Outlet::new(
             name,
@@ -36,14 +47,14 @@ fn router(config: &str, server: &Server) -> (QueueSender, Router, Vec<BatchQueue
         );
         legs.push(Leg {
             outlet: Arc::new(outlet),
-            policy: Policy::default(),
+            policy,
             reads_object,
             changes: mpsc::unbounded_channel().0,
         });
         queues.push(waiting);
     }
     let (_, table) = watch::channel(Arc::new(Table { route, legs }));
-    let router = Router::new(intake, table, None, server.metrics.router());
+    let router = Router::new(intake, table, parking, server.metrics.router());
     (events, router, queues)
 }
 
@@ -258,4 +269,79 @@ async fn a_server_that_does_not_answer_holds_up_nothing_for_long() {
     assert_eq!(events, 20_000);
     // Once, for those that were under way and those that came into their places; then it is let be.
     assert!(start.elapsed() <= 2 * DEADLINE, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_takes_no_more_is_parked_and_the_others_go_on() {
+    let server = Server::start(has_all(Duration::ZERO));
+    let config = "
+route: {match: [{receiver: full}, {receiver: free}]}
+receivers:
+- {name: full, queue: {maxBytes: 4KiB}, stdout: {format: text}}
+- {name: free, stdout: {format: text}}
+";
+    let (parking, mut parked) = mpsc::unbounded_channel();
+    let (events, router, mut queues) = router_with(config, &server, Some(parking));
+    for at in 0..50 {
+        events.push(about("Node", &format!("node-{at}"), UID)).await;
+    }
+    drop(events);
+    let start = Instant::now();
+    router.run().await;
+    assert_eq!(start.elapsed(), PATIENCE, "once, not for each event");
+    assert_eq!(taken(&mut queues[1]).len(), 50);
+    let held = taken(&mut queues[0]).len();
+    assert!((1..10).contains(&held), "{held}");
+    let Parked { outlet, .. } = parked.recv().await.unwrap();
+    assert!(outlet.name == "full" && !outlet.is_routed());
+    let parked = "x_receiver_parked{receiver=\"full\"} ";
+    assert_eq!(server.series(parked), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_alone_and_slow_is_waited_for() {
+    let server = Server::start(has_all(Duration::ZERO));
+    let config = "route: {match: [{receiver: slow}]}\nreceivers: [{name: slow, queue: {maxBytes: 4KiB}, stdout: {format: text}}]";
+    let (parking, mut parked) = mpsc::unbounded_channel();
+    let (events, router, mut queues) = router_with(config, &server, Some(parking));
+    for at in 0..50 {
+        events.push(about("Node", &format!("node-{at}"), UID)).await;
+    }
+    drop(events);
+    let mut slow = queues.remove(0);
+    let read = async {
+        let mut events = 0;
+        while let Some(batch) = slow.next(AT_ONCE).await {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            events += batch.len();
+        }
+        events
+    };
+    let ((), events) = tokio::join!(router.run(), read);
+    assert_eq!(events, 50);
+    assert!(parked.recv().await.is_none(), "nobody was parked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_too_long_ago_is_not_for_a_receiver_that_says_so() {
+    let server = Server::start(has_all(Duration::ZERO));
+    let config = "
+route: {match: [{receiver: chat}, {receiver: store}]}
+receivers:
+- {name: chat, maxEventAge: 10m, stdout: {format: text}}
+- {name: store, stdout: {format: text}}
+";
+    let (events, router, mut queues) = router(config, &server);
+    for (name, minutes) in [("old", 11), ("new", 9)] {
+        let mut event = Event::clone(&about("Node", name, UID));
+        let ago = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes);
+        event.last_timestamp = Time::parse(&ago.to_string());
+        events.push(Arc::new(event)).await;
+    }
+    drop(events);
+    router.run().await;
+    assert_eq!(taken(&mut queues[0]), ["new"]);
+    assert_eq!(taken(&mut queues[1]), ["old", "new"]);
+    let dropped = "x_events_dropped_total{cause=\"max_event_age\",receiver=\"chat\"} ";
+    assert_eq!(server.series(dropped), 1);
 }

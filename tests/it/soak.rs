@@ -1,7 +1,6 @@
 //! A soak: as many events as the machine gives, for minutes, while everything that can go away does. `make soak` runs it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,9 +9,10 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use tokio::time::{Instant, interval, sleep};
 
-use crate::support::{Cluster, Exporter, OpenSearch, event};
+use crate::support::{Cluster, Exporter, OpenSearch, event, eventually};
 
 const NAMESPACE: &str = "soak";
+const LEADER: &str = "event_exporter_leader";
 /// Who writes at a time; more than this machine's API server takes is no use.
 const WRITERS: u64 = 24;
 
@@ -21,16 +21,14 @@ fn seconds(name: &str, default: u64) -> Duration {
     Duration::from_secs(given.unwrap_or(default))
 }
 
+fn id(event: &Event) -> String {
+    let metadata = &event.metadata;
+    let (uid, version) = (metadata.uid.as_ref(), metadata.resource_version.as_ref());
+    format!("{}-{}", uid.unwrap(), version.unwrap())
+}
+
 /// Writes events, and repeats every fourth, until told to stop; returns the ids of the versions.
 async fn write(events: Api<Event>, writer: u64, stop: &AtomicBool) -> Vec<String> {
-    let id = |event: &Event| {
-        let metadata = &event.metadata;
-        format!(
-            "{}-{}",
-            metadata.uid.as_ref().unwrap(),
-            metadata.resource_version.as_ref().unwrap()
-        )
-    };
     let mut ids = Vec::new();
     // 1,000 versions a second of all writers together.
     let mut pace = interval(Duration::from_millis(WRITERS));
@@ -81,16 +79,14 @@ async fn ids(opensearch: &OpenSearch, index: &str) -> BTreeSet<String> {
     }
 }
 
-/// Two exporters of which one leads, killed in turn; and an OpenSearch that goes away every two minutes, for half of one.
+/// Kills one of the two exporters in turn, one of which leads; and lets OpenSearch go away every two minutes, for 40 seconds.
 async fn torment(
-    config: &str,
-    kubeconfig: &Path,
+    exporters: &mut [Exporter; 2],
+    start: impl Fn() -> Exporter,
     opensearch: &OpenSearch,
     until: Instant,
-) -> (u32, u32, [Exporter; 2]) {
+) -> (u32, u32) {
     let (mut kills, mut outages) = (0, 0);
-    let start = || Exporter::spawn(kubeconfig, config);
-    let mut exporters = [start(), start()];
     let mut away_since = None;
     while Instant::now() < until {
         sleep(Duration::from_secs(20)).await;
@@ -114,8 +110,7 @@ async fn torment(
     if away_since.is_some() {
         opensearch.control("start");
     }
-    // The last two deliver the rest.
-    (kills, outages, exporters)
+    (kills, outages)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,23 +128,32 @@ receivers: [{{name: opensearch, retry: {{initial: 100ms, max: 2s}}, opensearch: 
         opensearch.url
     );
     let duration = seconds("SOAK_SECONDS", 600);
-    let started = Instant::now();
+    let start = || Exporter::spawn(&cluster.kubeconfig, &config);
+    let mut exporters = [start(), start()];
+    // What is written twice before the first list is seen once.
+    eventually("one of them leads", async || {
+        let ready = exporters[0].get("/metrics").await.is_some()
+            && exporters[1].get("/metrics").await.is_some();
+        ready && exporters[0].metric(LEADER).await + exporters[1].metric(LEADER).await > 0.5
+    })
+    .await;
+    let first = event(NAMESPACE, "first", "Back-off");
+    let first = events.create(&PostParams::default(), &first).await.unwrap();
+    eventually("it delivers", async || {
+        opensearch.count(NAMESPACE).await == 1
+    })
+    .await;
     let stop = AtomicBool::new(false);
-    let writers =
-        futures::future::join_all((0..WRITERS).map(|writer| write(events.clone(), writer, &stop)));
+    let writers = (0..WRITERS).map(|writer| write(events.clone(), writer, &stop));
     let torment = async {
-        let done = torment(
-            &config,
-            &cluster.kubeconfig,
-            &opensearch,
-            started + duration,
-        )
-        .await;
+        let until = Instant::now() + duration;
+        let done = torment(&mut exporters, start, &opensearch, until).await;
         stop.store(true, Ordering::Relaxed);
         done
     };
-    let (committed, (kills, outages, _exporters)) = tokio::join!(writers, torment);
-    let committed: BTreeSet<String> = committed.into_iter().flatten().collect();
+    let (committed, (kills, outages)) = tokio::join!(futures::future::join_all(writers), torment);
+    let mut committed: BTreeSet<String> = committed.into_iter().flatten().collect();
+    committed.insert(id(&first));
     let rate = committed.len() as u64 / duration.as_secs().max(1);
     let caught_up = Instant::now();
     // Until it is all there, or nothing more comes.
