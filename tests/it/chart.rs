@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{EXPORTER, helm, text};
 
 mod credentials;
+mod dashboards;
 mod install;
 mod refused;
 mod schemas;

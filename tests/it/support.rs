@@ -12,6 +12,8 @@ use k8s_openapi::api::core::v1::{Event, Namespace};
 use kube::api::{ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
+use kubernetes_event_exporter::batch::queue;
+use kubernetes_event_exporter::metrics::Metrics;
 use serde_json::Value;
 
 pub const EXPORTER: &str = env!("CARGO_BIN_EXE_kubernetes-event-exporter");
@@ -327,6 +329,14 @@ pub fn run(args: &[&str], config: &str, input: &str) -> Output {
     // It may have ended without reading.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
+}
+
+/// All that `/metrics` can show, of a program with one receiver.
+pub fn exposition() -> String {
+    let metrics = Metrics::new(Some("event_exporter_")).unwrap();
+    let (sender, _queue) = queue(1);
+    metrics.receiver("r", sender.probe());
+    metrics.render().unwrap()
 }
 
 pub fn text(bytes: &[u8]) -> String {
