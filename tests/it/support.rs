@@ -52,6 +52,12 @@ pub fn promtool() -> &'static str {
     "promtool"
 }
 
+/// Alertmanager's, likewise.
+pub fn amtool() -> &'static str {
+    script("require.sh", &["alertmanager"], &[]);
+    "amtool"
+}
+
 /// A Kubernetes API server with etcd.
 pub struct Cluster {
     name: String,
