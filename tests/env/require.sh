@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that this machine has what the parts named need, all of it at once. As root on Debian or Ubuntu what is missing is
 # installed; otherwise one line says what is missing and how to get it.
-# usage: require.sh kubernetes|go|node|opensearch|prometheus|python|rust ...
+# usage: require.sh kubernetes|go|node|opensearch|prometheus|alertmanager|schemas|python|rust ...
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -42,6 +42,12 @@ check() {
         [ -n "$(jdk 17)" ] || packages+=(openjdk-17-jdk-headless)
         ;;
       prometheus) need promtool prometheus ;;
+      alertmanager) need amtool prometheus-alertmanager ;;
+      schemas)
+        need python3 python3
+        # Debian's Python has no pip for a virtual environment without that package.
+        python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+        ;;
       python) need python3 python3 ;; # as the demo does
       rust)
         need cc gcc

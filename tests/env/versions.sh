@@ -21,3 +21,4 @@ log4j_version() {
 
 MAVEN_DEPENDENCY_PLUGIN=3.6.1
 CARGO_DENY=0.20.2
+KUBERNETES_VALIDATE=1.37.0 # the last Kubernetes that it knows

@@ -1,24 +1,21 @@
-//! The Helm chart, rendered by Helm itself and judged by a real API server.
+//! The Helm chart, rendered by Helm itself.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::PostParams;
-use kube::runtime::wait::{await_condition, conditions};
-use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
 use self::release::{Release, check, template};
-use crate::support::{Cluster, helm, text};
+use crate::support::{helm, text};
 
 mod credentials;
+mod dashboards;
 mod install;
 mod refused;
 mod release;
+mod schemas;
 mod values;
 
 const NAMESPACE: &str = "opensearch-exporter";
@@ -390,93 +387,4 @@ fn a_change_of_what_is_read_at_the_start_rolls_the_pods() {
     // What comes as a file changes where it is.
     let password = ["config.receivers[0].opensearch.password=other"];
     assert_eq!(pod(&[]), pod(&password));
-}
-
-/// Makes the kinds of Prometheus' operator known to the API server.
-async fn monitors(cluster: &Cluster) {
-    let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client().await);
-    for (kind, plural) in [
-        ("ServiceMonitor", "servicemonitors"),
-        ("PodMonitor", "podmonitors"),
-        ("PrometheusRule", "prometheusrules"),
-    ] {
-        let definition: CustomResourceDefinition = serde_json::from_value(json!({
-            "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
-            "spec": {
-                "group": "monitoring.coreos.com", "scope": "Namespaced",
-                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
-                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                    "type": "object", "x-kubernetes-preserve-unknown-fields": true
-                }}}]
-            }
-        }))
-        .unwrap();
-        definitions
-            .create(&PostParams::default(), &definition)
-            .await
-            .unwrap();
-        let name = definition.name_any();
-        let established =
-            await_condition(definitions.clone(), &name, conditions::is_crd_established());
-        established.await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn the_api_server_takes_every_object_and_the_pod_is_restricted() {
-    let cluster = Cluster::shared();
-    monitors(cluster).await;
-    for namespace in [NAMESPACE, "team-a", "team-b"] {
-        cluster.namespace(namespace).await;
-    }
-    let kubectl = |args: &[&str], input: &str| {
-        let mut child = Command::new(&cluster.kubectl)
-            .args(args)
-            .env("KUBECONFIG", &cluster.kubeconfig)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        child.wait_with_output().unwrap()
-    };
-    // Its controller does not run here.
-    let account = [
-        "create",
-        "serviceaccount",
-        "default",
-        "--namespace",
-        NAMESPACE,
-    ];
-    assert!(kubectl(&account, "").status.success());
-    let label = [
-        "label",
-        "namespace",
-        NAMESPACE,
-        "pod-security.kubernetes.io/warn=restricted",
-    ];
-    assert!(kubectl(&label, "").status.success());
-    // The priority class and sidecars are the user's own affair.
-    let own = ["sidecars=", "initContainers="];
-    for (file, sets) in [
-        (WORKSHOP, &WORKSHOP_SETS[..]),
-        (EVERYTHING, &own),
-        ("namespaced-values.yaml", &[]),
-    ] {
-        let output = template("events", &values(file), sets);
-        let manifests = text(&output.stdout);
-        let args = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
-        let applied = kubectl(&args, &manifests);
-        let told = text(&applied.stderr);
-        assert!(
-            applied.status.success() && told.is_empty(),
-            "{file}: {told}"
-        );
-    }
 }

@@ -3,10 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use kubernetes_event_exporter::batch::queue;
-use kubernetes_event_exporter::metrics::Metrics;
-
-use crate::support::{run, text, with_credentials};
+use crate::support::{exposition, run, text, with_credentials};
 
 #[test]
 fn every_example_passes_a_strict_check() {
@@ -69,10 +66,7 @@ fn every_configuration_in_the_documentation_passes_a_strict_check() {
 /// Every metric is in the documentation, with its help text, and nothing else is.
 #[test]
 fn the_documentation_of_metrics_is_complete() {
-    let metrics = Metrics::new(Some("event_exporter_")).unwrap();
-    let (sender, _queue) = queue(1);
-    metrics.receiver("r", sender.probe());
-    let text = metrics.render().unwrap();
+    let text = exposition();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
     let document = fs::read_to_string(path).unwrap();
     let rows: Vec<&str> = document

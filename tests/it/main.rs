@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and counts here are small"
 )]
 
+mod alertmanager;
 mod chart;
 mod cli;
 mod delivery;

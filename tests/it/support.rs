@@ -12,6 +12,8 @@ use k8s_openapi::api::core::v1::{Event, Namespace};
 use kube::api::{ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
+use kubernetes_event_exporter::batch::queue;
+use kubernetes_event_exporter::metrics::Metrics;
 use serde_json::Value;
 
 pub const EXPORTER: &str = env!("CARGO_BIN_EXE_kubernetes-event-exporter");
@@ -48,6 +50,12 @@ pub fn helm() -> &'static Path {
 pub fn promtool() -> &'static str {
     script("require.sh", &["prometheus"], &[]);
     "promtool"
+}
+
+/// Alertmanager's, likewise.
+pub fn amtool() -> &'static str {
+    script("require.sh", &["alertmanager"], &[]);
+    "amtool"
 }
 
 /// A Kubernetes API server with etcd.
@@ -357,6 +365,14 @@ pub fn with_credentials(config: &str, folder: &Path) -> String {
         fs::write(folder.join(name), format!("{name}\n")).unwrap();
     }
     config.replace(PLACE, &format!("{}/", folder.display()))
+}
+
+/// All that `/metrics` can show, of a program with one receiver.
+pub fn exposition() -> String {
+    let metrics = Metrics::new(Some("event_exporter_")).unwrap();
+    let (sender, _queue) = queue(1);
+    metrics.receiver("r", sender.probe());
+    metrics.render().unwrap()
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -245,3 +245,10 @@ the event. In a URL or a header, a credential beside those would stay visible: t
 {{- end -}}
 {{- toJson (uniq $namespaces) -}}
 {{- end -}}
+
+{{/* What names of metrics begin with. */}}
+{{- define "exporter.metricsPrefix" -}}
+{{- $prefix := "" -}}
+{{- if not .Values.existingConfigMap }}{{- $prefix = (include "exporter.config" . | fromJson).config.metricsNamePrefix }}{{- end -}}
+{{- default "event_exporter_" $prefix -}}
+{{- end -}}

@@ -45,8 +45,9 @@ const TEXTS: [&str; 15] = [
     "networkPolicy.extraIngress",
     "sidecars",
 ];
-/// Names that `--set` makes a number of if they look like one.
-const NUMBERS: [&str; 4] = [
+/// Texts that `--set` makes a number of if they look like one.
+const NUMBERS: [&str; 5] = [
+    "dashboards.labelValue",
     "fullnameOverride",
     "image.tag",
     "nameOverride",
@@ -296,6 +297,14 @@ fn the_plain_manifests_are_those_of_the_chart() {
     let head = "# Rendered from charts/kubernetes-event-exporter with ci/plain-values.yaml; change those.\n";
     let path = chart().join("../../deploy/kubernetes-event-exporter.yaml");
     is_current(&path, &format!("{head}{rendered}"));
+}
+
+#[test]
+fn the_deployed_dashboards_are_those_of_the_chart() {
+    for name in ["exporter.json", "events.json"] {
+        let dashboard = fs::read_to_string(chart().join("files/dashboards").join(name)).unwrap();
+        is_current(&chart().join("../../deploy/grafana").join(name), &dashboard);
+    }
 }
 
 #[test]
