@@ -20,8 +20,8 @@ test: env ## every test, against real servers
 test-unit: ## the tests that need no server
 	@$(CARGO) test --locked --lib
 
-soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600)
-	@tests/env/test.sh --test it -- --ignored --nocapture soak::
+soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600), then an outage of a quarter of an hour (OUTAGE_SECONDS=900)
+	@tests/env/test.sh --test it -- --ignored --nocapture --test-threads 1 soak::
 
 bench: ## the benchmarks: each step, and the whole from watch to acknowledgement
 	@$(CARGO) bench --locked

@@ -15,6 +15,7 @@ mod cli;
 mod delivery;
 mod end_to_end;
 mod examples;
+mod faults;
 mod fuzz;
 mod leader;
 mod lookup;

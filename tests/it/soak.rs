@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Event;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::support::{Cluster, Exporter, OpenSearch, event, eventually};
 
@@ -28,7 +28,7 @@ fn id(event: &Event) -> String {
 }
 
 /// Writes events, and repeats every fourth, until told to stop; returns the ids of the versions.
-async fn write(events: Api<Event>, writer: u64, stop: &AtomicBool) -> Vec<String> {
+async fn write(events: Api<Event>, writer: String, stop: &AtomicBool) -> Vec<String> {
     let mut ids = Vec::new();
     // 1,000 versions a second of all writers together.
     let mut pace = interval(Duration::from_millis(WRITERS));
@@ -144,7 +144,7 @@ receivers: [{{name: opensearch, retry: {{initial: 100ms, max: 2s}}, opensearch: 
     })
     .await;
     let stop = AtomicBool::new(false);
-    let writers = (0..WRITERS).map(|writer| write(events.clone(), writer, &stop));
+    let writers = (0..WRITERS).map(|at| write(events.clone(), at.to_string(), &stop));
     let torment = async {
         let until = Instant::now() + duration;
         let done = torment(&mut exporters, start, &opensearch, until).await;
@@ -177,4 +177,64 @@ receivers: [{{name: opensearch, retry: {{initial: 100ms, max: 2s}}, opensearch: 
         caught_up.elapsed(),
     );
     assert_eq!((lost, strange, documents), (0, 0, committed.len() as u64));
+}
+
+/// Writes until `until`, with all writers; returns the ids.
+async fn write_until(events: &Api<Event>, prefix: &str, until: Instant) -> BTreeSet<String> {
+    let stop = AtomicBool::new(false);
+    let writers = (0..WRITERS).map(|at| write(events.clone(), format!("{prefix}-{at}"), &stop));
+    let timer = async {
+        sleep_until(until).await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    let (ids, ()) = tokio::join!(futures::future::join_all(writers), timer);
+    ids.into_iter().flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a quarter of an hour: make soak"]
+async fn an_outage_costs_no_memory_and_is_caught_up_with() {
+    let cluster = Cluster::start("test-outage-soak", &[]);
+    let opensearch = OpenSearch::start("test-outage-soak", &[], &[]);
+    let events = cluster.namespace(NAMESPACE).await;
+    let config = format!(
+        "namespace: {NAMESPACE}
+route: {{match: [{{receiver: opensearch}}, {{receiver: none}}]}}
+receivers:
+- {{name: opensearch, retry: {{initial: 100ms, max: 2s}}, opensearch: {{hosts: {}, index: {NAMESPACE}}}}}
+- {{name: none, file: {{path: /dev/null}}}}
+",
+        opensearch.url
+    );
+    let exporter = Exporter::start(&cluster.kubeconfig, &config).await;
+    let outage = seconds("OUTAGE_SECONDS", 900);
+    let mut committed =
+        write_until(&events, "before", Instant::now() + Duration::from_secs(20)).await;
+    let before = exporter.memory();
+    opensearch.control("kill");
+    let mut during = Vec::new();
+    let until = Instant::now() + outage;
+    let sample = async {
+        while Instant::now() < until {
+            sleep(outage / 10).await;
+            during.push(exporter.memory());
+        }
+    };
+    let (missed, ()) = tokio::join!(write_until(&events, "during", until), sample);
+    let (missed_count, started) = (missed.len() as u64, Instant::now());
+    committed.extend(missed);
+    opensearch.control("start");
+    let up = started.elapsed();
+    eventually("it has caught up", async || {
+        opensearch.count(NAMESPACE).await >= committed.len() as u64
+    })
+    .await;
+    let took = started.elapsed().saturating_sub(up).as_secs_f64();
+    println!(
+        "an outage of {} s, {missed_count} versions missed; resident: {before} KiB before, {during:?} during, {} after; caught up {took:.1} s after the server was back, {:.0} versions/s",
+        outage.as_secs(),
+        exporter.memory(),
+        missed_count as f64 / took,
+    );
+    assert_eq!(ids(&opensearch, NAMESPACE).await, committed);
 }

@@ -296,6 +296,17 @@ impl Exporter {
         fs::read_to_string(self.folder.path().join("stderr")).unwrap()
     }
 
+    /// KiB that are resident.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap()
+    }
+
     pub fn signal(&self, signal: &str) {
         let killed = Command::new("kill")
             .arg(signal)

@@ -1,0 +1,52 @@
+//! The list of faults names tests that are there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The paths of the tests in a folder's sources, without `tests` in them.
+fn tests(folder: &Path, module: &str, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let inner = match name.as_str() {
+            "tests" | "lib" | "main" => module.to_owned(),
+            name => format!("{module}{name}::"),
+        };
+        if path.is_dir() {
+            tests(&path, &inner, found);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let functions = text.split("fn ").skip(1);
+            let names = functions.map(|rest| rest.split(['(', '<']).next().unwrap());
+            found.extend(names.map(|name| format!("{inner}{name}")));
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_list_of_faults_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = BTreeSet::new();
+    tests(&root.join("src"), "", &mut found);
+    tests(&root.join("tests/it"), "it::", &mut found);
+    let list = fs::read_to_string(root.join("tests/FAULTS.md")).unwrap();
+    let rows = list
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'));
+    let named = rows.flat_map(|row| {
+        row.rsplit('|')
+            .nth(1)
+            .unwrap()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+    });
+    let named: Vec<&str> = named.collect();
+    assert!(named.len() > 60, "{}", named.len());
+    let missing: Vec<&&str> = named
+        .iter()
+        .filter(|name| !found.contains(**name))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
