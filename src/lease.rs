@@ -81,8 +81,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(2);
 /// How often others look.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long one request may take.
-const REQUEST: Duration = Duration::from_secs(5);
+/// How long one request may take: two fit into the time that the holder has.
+const REQUEST: Duration = Duration::from_secs(3);
 const CHECKPOINT: &str = "kubernetes-event-exporter/checkpoint";
 /// All annotations of an object together have 256 KiB.
 const MAX_CHECKPOINT: usize = 200 << 10;
@@ -131,19 +131,29 @@ impl Lease {
         }
     }
 
-    /// Takes it whoever holds it, for the checkpoint in it, where one process at a time is all there is. `None` as well if the
-    /// API server does not answer or refuses, which is told.
+    /// Takes it whoever holds it, for the checkpoint in it, where one process at a time is all there is. Waits for an API server
+    /// that does not answer: without the checkpoint, everything would be delivered again. One that refuses is told of, and
+    /// there is none.
     pub async fn take(&self) -> Option<String> {
         let mut state = self.state.lock().await;
-        let taken = async {
-            self.read(&mut state).await?;
-            self.write(&mut state, None, Some(&self.config.identity))
-                .await
-        };
+        loop {
+            match self.read(&mut state).await {
+                Ok(()) => break,
+                Err(error) => {
+                    self.tell(&mut state, &error);
+                    if error.is_refusal() {
+                        return None;
+                    }
+                }
+            }
+            sleep(LOOK).await;
+        }
+        let checkpoint = state.checkpoint();
+        let taken = self.write(&mut state, None, Some(&self.config.identity));
         if let Err(error) = taken.await {
             self.tell(&mut state, &error);
         }
-        state.checkpoint()
+        checkpoint
     }
 
     /// Renews it until it is lost.
@@ -289,6 +299,15 @@ impl Lease {
                 "the lease can't be used; trying again"
             );
         }
+    }
+}
+
+// === impl LeaseError ===
+
+impl LeaseError {
+    /// Whether to ask again would lead nowhere, until somebody changes our rights.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(status)) if [401, 403].contains(&status.code))
     }
 }
 

@@ -133,10 +133,12 @@ impl Source {
             };
             // The watch is closed by now; wait for as long as it takes.
             self.health.pause();
-            info!(
-                namespace = self.namespace(),
-                "receivers take no more events: the watch is closed until they do"
-            );
+            if self.config.on_other_history == OnOtherHistory::StartOver {
+                info!(
+                    namespace = self.namespace(),
+                    "receivers take no more events: the watch is closed until they do"
+                );
+            }
             self.metrics
                 .restarts
                 .with_label_values(&["queue_full"])

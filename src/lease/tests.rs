@@ -20,6 +20,7 @@ struct Kept {
     /// Answers nothing but this.
     down: Option<u16>,
     writes: u32,
+    read_only: bool,
 }
 
 impl Server {
@@ -59,6 +60,9 @@ impl Server {
                 .lease
                 .clone()
                 .map_or_else(|| status(404, "NotFound"), |lease| (200, lease));
+        }
+        if kept.read_only {
+            return status(403, "Forbidden");
         }
         let mut lease: Value = serde_json::from_slice(body).unwrap();
         let known = kept
@@ -213,7 +217,21 @@ async fn where_there_is_one_process_it_does_not_wait_for_its_predecessor() {
     assert_eq!(start.elapsed(), Duration::ZERO);
     next.save("marks").await.unwrap();
     assert_eq!(server.lease("third").take().await.unwrap(), "marks");
-    // Nobody may write it: the program goes on without.
+    // It can be read and not written, which costs nothing yet.
+    server.0.lock().unwrap().read_only = true;
+    assert_eq!(server.lease("reader").take().await.unwrap(), "marks");
+    server.0.lock().unwrap().read_only = false;
+    // The API server comes later than we do.
+    server.down(Some(503));
+    let late = server.lease("late");
+    let mut taking = Box::pin(late.take());
+    for _ in 0..100 {
+        advance(LOOK).await;
+        assert!((&mut taking).now_or_never().is_none());
+    }
+    server.down(None);
+    assert_eq!(taking.await.unwrap(), "marks");
+    // Nobody may use it: the program goes on without.
     server.down(Some(403));
     assert_eq!(server.lease("fourth").take().await, None);
     let writes = server.writes();
