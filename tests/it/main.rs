@@ -11,6 +11,7 @@
 
 mod chart;
 mod cli;
+mod dashboards;
 mod delivery;
 mod end_to_end;
 mod examples;
