@@ -12,6 +12,7 @@
 mod alertmanager;
 mod chart;
 mod cli;
+mod dashboards;
 mod delivery;
 mod end_to_end;
 mod examples;

@@ -415,3 +415,15 @@ pub fn lines(prefix: &str, count: usize, message: &str) -> String {
         lines
     })
 }
+
+/// Compares a file with what the tests make of its sources, or writes it.
+pub fn is_current(path: &Path, expected: &str) {
+    let file = path.display();
+    if std::env::var_os("RECORD").is_some() {
+        fs::write(path, expected).unwrap();
+    }
+    assert!(
+        fs::read_to_string(path).unwrap_or_default() == expected,
+        "{file} is not what its source makes of it: this test with RECORD=1 writes it anew"
+    );
+}

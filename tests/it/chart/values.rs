@@ -2,13 +2,12 @@
 //! manifests of `deploy/`. `RECORD=1 cargo test --test it chart::values` writes all of it anew.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
 use super::{Release, chart, check};
-use crate::support::{EXPORTER, helm, promtool, text};
+use crate::support::{EXPORTER, helm, is_current, promtool, text};
 
 /// One value of `values.yaml`.
 struct Documented {
@@ -184,18 +183,6 @@ fn table(values: &Value, documented: &[Documented]) -> String {
         "\n| value | default | meaning |\n|---|---|---|\n{}",
         rows.collect::<String>()
     )
-}
-
-/// Compares a file with what it should be, or writes it.
-fn is_current(path: &Path, expected: &str) {
-    let file = path.display();
-    if std::env::var_os("RECORD").is_some() {
-        fs::write(path, expected).unwrap();
-    }
-    assert!(
-        fs::read_to_string(path).unwrap_or_default() == expected,
-        "{file} is not what the chart makes of it: RECORD=1 cargo test --test it chart::values writes it anew"
-    );
 }
 
 #[test]
