@@ -6,10 +6,13 @@
 //! Start reading at [`app`]. What depends on what:
 //!
 //! ```text
-//! main -> cli -> app -> source    -> event
-//!          |      |  -> router    -> route -> event
-//!          |      |  -> receiver  -> sink, batch, retry, metrics -> event
-//!          |      '  -> admin     -> metrics
+//! main -> cli -> leader -> app -> cluster    -> source -> event
+//!          |       '-> lease |  -> catch_up   -> intake, outlet
+//!          |                 |  -> checkpoint -> lease
+//!          |                 |  -> reload     -> pipeline
+//!          |                 '  -> pipeline   -> router   -> intake, outlet, route -> event
+//!          |                               '  -> receiver -> sink, batch, retry, metrics -> event
+//!          |-> admin -> health, metrics
 //!          '-> config -> each section's own configuration
 //! ```
 

@@ -1,179 +1,229 @@
-//! What Dashboards would ask the server for a saved object, and what the answer shows.
+//! The requests behind saved objects, as OpenSearch Dashboards makes them, and what is in the answers. What this does not know
+//! fails, so that no panel goes untested.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-/// A value that is JSON in a text; null if there is none.
-pub fn embedded(text: &Value) -> Value {
-    let text = text.as_str().unwrap_or("null");
-    serde_json::from_str(text).unwrap()
+/// One request of a saved object.
+pub struct Search {
+    /// The object's id; for a control, its field.
+    pub name: String,
+    pub body: Value,
 }
 
-/// Query and filters.
-pub fn source(object: &Value) -> Map<String, Value> {
-    let source = embedded(&object["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"]);
-    source.as_object().cloned().unwrap_or_default()
+/// JSON in a string of a saved object.
+pub fn embedded(value: &Value) -> Value {
+    serde_json::from_str(value.as_str().unwrap()).unwrap()
 }
 
-fn aggregations(object: &Value) -> Vec<Value> {
-    let state = embedded(&object["attributes"]["visState"]);
-    state["aggs"].as_array().cloned().unwrap_or_default()
-}
-
-/// The request for a panel's data; `None` for what has none.
-pub fn request(object: &Value) -> Option<Value> {
+/// The requests of a saved object, within a range of time.
+pub fn searches(object: &Value, from: &str, to: &str) -> Vec<Search> {
     let attributes = &object["attributes"];
-    let mut request = match object["type"].as_str().unwrap() {
-        "index-pattern" | "dashboard" => return None,
-        "search" => json!({
-            "size": 5, "_source": attributes["columns"],
-            "sort": sorting(&attributes["sort"])
-        }),
-        "visualization" => {
-            let mut request = json!({"size": 0});
-            nest(&mut request, &aggregations(object));
-            request
+    let query = || {
+        let source = embedded(&attributes["kibanaSavedObjectMeta"]["searchSourceJSON"]);
+        query(&source, from, to)
+    };
+    let one = |name: &Value, body: Value| Search {
+        name: name.as_str().unwrap().to_owned(),
+        body,
+    };
+    match object["type"].as_str().unwrap() {
+        "index-pattern" | "dashboard" => vec![],
+        "search" => {
+            let sort = attributes["sort"].as_array().unwrap().iter();
+            let sort: Vec<Value> = sort
+                .map(|sort| json!({sort[0].as_str().unwrap(): sort[1]}))
+                .collect();
+            let body = json!({"size": 500, "query": query(), "sort": sort, "_source": attributes["columns"]});
+            vec![one(&object["id"], body)]
         }
-        other => panic!("unknown: {other}"),
-    };
-    let source = source(object);
-    assert_eq!(source["filter"], json!([]), "filters are not known here");
-    assert_eq!(source["query"]["language"], "lucene");
-    request["query"] = match source["query"]["query"].as_str().unwrap() {
-        "" => json!({"match_all": {}}),
-        query => json!({"query_string": {"query": query, "analyze_wildcard": true}}),
-    };
-    request["track_total_hits"] = true.into();
-    Some(request)
-}
-
-fn sorting(pairs: &Value) -> Vec<Value> {
-    let mut sorting: Vec<Value> = Vec::new();
-    for pair in pairs.as_array().unwrap() {
-        sorting.push(json!({pair[0].as_str().unwrap(): {"order": pair[1]}}));
+        "visualization" => {
+            let state = embedded(&attributes["visState"]);
+            match state["type"].as_str().unwrap() {
+                "input_control_vis" => {
+                    let controls = state["params"]["controls"].as_array().unwrap().iter();
+                    controls
+                        .map(|control| one(&control["fieldName"], options(control, &query())))
+                        .collect()
+                }
+                "metric" | "histogram" | "horizontal_bar" | "table" => {
+                    let aggregations = aggregations(state["aggs"].as_array().unwrap());
+                    let body = json!({"size": 0, "query": query(), "aggs": aggregations});
+                    vec![one(&object["id"], body)]
+                }
+                other => panic!("{}: a visualization of type {other}", object["id"]),
+            }
+        }
+        other => panic!("{}: a saved object of type {other}", object["id"]),
     }
-    // Of one moment, always in the same order.
-    sorting.push(json!({"metadata.resourceVersion": {"order": "desc"}}));
-    sorting
 }
 
-/// Buckets in each other, in their order, and the metrics in the innermost.
-fn nest(request: &mut Value, aggregations: &[Value]) {
-    let mut metrics = Map::new();
-    let mut at = request;
-    for one in aggregations {
-        let (id, params) = (one["id"].as_str().unwrap(), &one["params"]);
-        let kind = one["type"].as_str().unwrap();
-        let bucket = match kind {
-            // Every bucket has it.
-            "count" => continue,
-            "cardinality" | "max" => {
-                metrics.insert(id.to_owned(), json!({kind: {"field": params["field"]}}));
-                continue;
-            }
+/// What a control offers.
+fn options(control: &Value, query: &Value) -> Value {
+    let types = (&control["type"], &control["options"]["type"]);
+    assert_eq!(types, (&"list".into(), &"terms".into()));
+    let terms = json!({"field": control["fieldName"], "size": control["options"]["size"]});
+    json!({"size": 0, "query": query, "aggs": {"1": {"terms": terms}}})
+}
+
+fn query(source: &Value, from: &str, to: &str) -> Value {
+    let (mut filter, mut must_not) = (Vec::new(), Vec::new());
+    filter.push(json!({"range": {"@timestamp": {"gte": from, "lte": to}}}));
+    for one in source["filter"].as_array().into_iter().flatten() {
+        assert_eq!(
+            (&one["meta"]["type"], &one["meta"]["disabled"]),
+            (&"phrases".into(), &false.into())
+        );
+        let list = if one["meta"]["negate"] == true {
+            &mut must_not
+        } else {
+            &mut filter
+        };
+        list.push(one["query"].clone());
+    }
+    let text = source["query"]["query"].as_str().unwrap_or_default();
+    assert_eq!(
+        text, "",
+        "no query in DQL, which nobody could evaluate here"
+    );
+    json!({"bool": {"filter": filter, "must_not": must_not}})
+}
+
+/// Buckets are nested in their order, and hold the metrics at the end.
+fn aggregations(list: &[Value]) -> Value {
+    let (metrics, buckets): (Vec<&Value>, Vec<&Value>) =
+        list.iter().partition(|one| one["schema"] == "metric");
+    let id = |one: &Value| one["id"].as_str().unwrap().to_owned();
+    let metrics = metrics
+        .into_iter()
+        .filter_map(|one| Some((id(one), metric(one)?)));
+    let mut inner: Map<String, Value> = metrics.collect();
+    for one in buckets.into_iter().rev() {
+        let (params, field) = (&one["params"], &one["params"]["field"]);
+        let mut bucket = match one["type"].as_str().unwrap() {
             "terms" => {
-                let order = params["orderBy"].as_str().unwrap();
-                let by = aggregations.iter().find(|one| one["id"] == order).unwrap();
-                assert_eq!(by["type"], "count", "another order than by count");
-                json!({"field": params["field"], "size": params["size"], "order": {"_count": params["order"]}})
+                assert_eq!(
+                    (&params["orderBy"], &list[0]["type"]),
+                    (&"1".into(), &"count".into())
+                );
+                json!({"terms": {"field": field, "size": params["size"], "order": {"_count": params["order"]}}})
             }
-            // By itself the interval follows from the time that is looked at: here some minutes.
             "date_histogram" => {
                 assert_eq!(params["interval"], "auto");
-                json!({"field": params["field"], "fixed_interval": "1m", "min_doc_count": params["min_doc_count"]})
+                json!({"date_histogram": {"field": field, "fixed_interval": "30s", "min_doc_count": params["min_doc_count"]}})
             }
-            _ => panic!("an aggregation that is not known here: {kind}"),
+            other => panic!("an aggregation of type {other}"),
         };
-        at["aggs"] = json!({id: {kind: bucket}});
-        at = &mut at["aggs"][id];
+        bucket["aggs"] = inner.into();
+        inner = Map::from_iter([(id(one), bucket)]);
     }
-    if !metrics.is_empty() {
-        at["aggs"] = metrics.into();
+    inner.into()
+}
+
+fn metric(one: &Value) -> Option<Value> {
+    let (params, field) = (&one["params"], &one["params"]["field"]);
+    match one["type"].as_str().unwrap() {
+        // Every bucket and the whole answer have it.
+        "count" => None,
+        kind @ ("cardinality" | "max") => Some(json!({kind: {"field": field}})),
+        "top_hits" => {
+            let sort =
+                json!([{params["sortField"].as_str().unwrap(): {"order": params["sortOrder"]}}]);
+            Some(json!({"top_hits": {"size": params["size"], "_source": field, "sort": sort}}))
+        }
+        other => panic!("a metric of type {other}"),
     }
 }
 
-/// What is shown, a line each: the keys of the buckets, how many events, the metrics.
-pub fn rows(request: &Value, answer: &Value) -> Vec<String> {
-    if let Some(columns) = request["_source"].as_array() {
-        let hits = answer["hits"]["hits"].as_array().unwrap().iter();
-        return hits.map(|hit| row(&hit["_source"], columns)).collect();
+/// What a request does with which fields.
+pub fn uses(request: &Value) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![request];
+    while let Some(value) = left.pop() {
+        left.extend(value.as_array().into_iter().flatten());
+        for (key, value) in value.as_object().into_iter().flatten() {
+            left.push(value);
+            let fields: Vec<&str> = match key.as_str() {
+                "terms" | "cardinality" | "max" | "date_histogram" => {
+                    vec![value["field"].as_str().unwrap()]
+                }
+                "match_phrase" | "range" => value
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .map(String::as_str)
+                    .collect(),
+                "sort" => value
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .flat_map(|one| one.as_object().unwrap().keys())
+                    .map(String::as_str)
+                    .collect(),
+                "_source" => match value {
+                    Value::String(field) => vec![field],
+                    list => list
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .filter_map(Value::as_str)
+                        .collect(),
+                },
+                _ => vec![],
+            };
+            found.extend(
+                fields
+                    .into_iter()
+                    .map(|field| (key.clone(), field.to_owned())),
+            );
+        }
     }
-    let mut rows = Vec::new();
-    if let Some(aggregations) = answer.get("aggregations") {
-        walk(aggregations, &mut Vec::new(), &mut rows);
-    } else {
-        rows.push(answer["hits"]["total"]["value"].to_string());
-    }
-    rows
+    found
 }
 
-fn row(document: &Value, columns: &[Value]) -> String {
-    let texts = columns.iter().map(|column| {
-        let path = format!("/{}", column.as_str().unwrap().replace('.', "/"));
-        shown(document.pointer(&path).unwrap_or(&Value::Null))
+/// What is seen of an answer: the objects of a list, the keys of terms down to each last bucket, or the one number.
+pub fn seen(answer: &Value) -> BTreeSet<String> {
+    let hits = answer["hits"]["hits"].as_array().unwrap();
+    let objects = hits.iter().map(|hit| {
+        hit["_source"]["involvedObject"]["name"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     });
-    texts.collect::<Vec<_>>().join(" | ")
-}
-
-fn shown(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn walk(level: &Value, keys: &mut Vec<String>, rows: &mut Vec<String>) {
-    let level = level.as_object().unwrap();
-    let buckets = level.values().find_map(|one| one["buckets"].as_array());
-    if let Some(buckets) = buckets {
-        for bucket in buckets {
-            keys.push(shown(bucket.get("key_as_string").unwrap_or(&bucket["key"])));
-            walk(bucket, keys, rows);
-            keys.pop();
-        }
-        return;
+    let mut found: BTreeSet<String> = objects.collect();
+    if found.is_empty() {
+        rows(&answer["aggregations"], "", &mut found);
     }
-    let mut row = keys.clone();
-    row.extend(level.get("doc_count").map(Value::to_string));
-    let metrics = level.values().filter(|one| one.is_object());
-    row.extend(metrics.map(|one| shown(one.get("value_as_string").unwrap_or(&one["value"]))));
-    rows.push(row.join(" | "));
+    if found.is_empty() {
+        let number = &answer["aggregations"]["1"]["value"];
+        let number = number
+            .as_u64()
+            .or(answer["hits"]["total"]["value"].as_u64());
+        found.insert(number.unwrap().to_string());
+    }
+    found
 }
 
-/// Each field that a saved object uses, and what for.
-pub fn fields(object: &Value) -> Vec<(String, String)> {
-    let mut used = Vec::new();
-    let mut add = |field: &Value, usage: &str| {
-        used.push((field.as_str().unwrap().to_owned(), usage.to_owned()));
+fn rows(bucket: &Value, way: &str, found: &mut BTreeSet<String>) {
+    let members = || {
+        bucket
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(_, member)| member)
     };
-    for one in aggregations(object) {
-        if one["type"] != "count" {
-            add(&one["params"]["field"], one["type"].as_str().unwrap());
+    if let Some(buckets) = members().find_map(|member| member.get("buckets")?.as_array()) {
+        for bucket in buckets {
+            // A histogram's key is a number.
+            let key = bucket["key"].as_str().unwrap_or_default();
+            rows(bucket, format!("{way}/{key}").trim_matches('/'), found);
         }
-    }
-    for column in object["attributes"]["columns"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        add(column, "column");
-    }
-    for pair in object["attributes"]["sort"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        add(&pair[0], "sort");
-    }
-    let source = source(object);
-    let query = source
-        .get("query")
-        .map_or("", |query| query["query"].as_str().unwrap());
-    // `field:value` and `_exists_:field`, outside of quotes.
-    for part in query.split('"').step_by(2) {
-        let words: Vec<&str> = part.split([' ', '(', ')']).collect();
-        for (field, value) in words.iter().filter_map(|word| word.split_once(':')) {
-            let field = if field == "_exists_" { value } else { field };
-            add(&field.into(), "query");
+    } else if !way.is_empty() {
+        for metric in members() {
+            assert_ne!(metric.get("value"), Some(&Value::Null), "{bucket}");
+            assert_ne!(metric.pointer("/hits/hits"), Some(&json!([])), "{bucket}");
         }
+        found.insert(way.to_owned());
     }
-    used
 }
