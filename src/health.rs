@@ -1,13 +1,25 @@
 //! Whether the program does its work, for probes and for the page that people look at.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The state of the program: of the watches that there are. One that stands by has none, and is ready.
+/// The state of the program.
 #[derive(Debug, Default)]
-pub struct Health(Mutex<Vec<Arc<WatchHealth>>>);
+pub struct Health(Mutex<Turn>);
+
+/// Whose turn it is to deliver.
+#[derive(Debug, Default)]
+enum Turn {
+    /// That is not known yet.
+    #[default]
+    Unknown,
+    /// Another's, and this process is ready to follow.
+    Other,
+    /// This process's, by these watches.
+    Ours(Vec<Arc<WatchHealth>>),
+}
 
 /// The state of one watch.
 #[derive(Debug)]
@@ -29,18 +41,30 @@ struct State {
 // === impl Health ===
 
 impl Health {
-    /// From now on these are its watches.
-    pub fn set(&self, watches: Vec<Arc<WatchHealth>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = watches;
+    /// Another delivers, or may.
+    pub fn stand_by(&self) {
+        *self.turn() = Turn::Other;
+    }
+
+    /// This process delivers, by these watches.
+    pub fn lead(&self, watches: Vec<Arc<WatchHealth>>) {
+        *self.turn() = Turn::Ours(watches);
     }
 
     /// Why it is not ready; nothing if it is.
     pub fn complaints(&self) -> Vec<String> {
-        let watches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        watches
-            .iter()
-            .filter_map(|watch| watch.complaint())
-            .collect()
+        match &*self.turn() {
+            Turn::Unknown => vec!["it has not begun".to_owned()],
+            Turn::Other => Vec::new(),
+            Turn::Ours(watches) => watches
+                .iter()
+                .filter_map(|watch| watch.complaint())
+                .collect(),
+        }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,7 +132,7 @@ impl WatchHealth {
         })
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,6 +142,19 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+
+    #[tokio::test]
+    async fn one_that_has_not_begun_is_not_ready_and_one_that_stands_by_is() {
+        let health = Health::default();
+        assert_eq!(health.complaints(), ["it has not begun"]);
+        health.stand_by();
+        assert!(health.complaints().is_empty());
+        health.lead(vec![Arc::new(WatchHealth::new(
+            None,
+            Duration::from_secs(1),
+        ))]);
+        assert_eq!(health.complaints().len(), 1, "nothing is listed yet");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn ready_once_listed_until_silent() {

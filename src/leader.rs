@@ -65,6 +65,9 @@ impl Candidate {
         } = self;
         let mut config = Some(config);
         loop {
+            if matches!(coordination, Coordination::Election(_)) {
+                health.stand_by();
+            }
             let kept = tokio::select! {
                 kept = coordination.turn() => kept?,
                 () = shutdown.cancelled() => return Ok(()),
@@ -82,7 +85,7 @@ impl Candidate {
             };
             let Some((config, file)) = newest.or_else(oldest) else {
                 coordination.give_back().await;
-                sleep(UNREADABLE).await;
+                shutdown.run_until_cancelled(sleep(UNREADABLE)).await;
                 continue;
             };
             let app = App::build(
@@ -93,8 +96,14 @@ impl Candidate {
                 file,
                 Arc::clone(&reload),
             );
-            let app = app.await?;
-            health.set(app.health.clone());
+            let app = match app.await {
+                Ok(app) => app,
+                Err(error) => {
+                    coordination.give_back().await;
+                    return Err(error);
+                }
+            };
+            health.lead(app.health.clone());
             cluster.metrics().leads(true);
             tokio::select! {
                 ended = app.run(shutdown.clone(), grace) => {
@@ -104,7 +113,6 @@ impl Candidate {
                 () = coordination.lost() => {}
             }
             // Everything that delivered has been dropped: what it held is with the successor, which reads it again.
-            health.set(Vec::new());
             cluster.metrics().leads(false);
         }
     }
