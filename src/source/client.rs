@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt as _};
@@ -74,12 +74,14 @@ pub fn connect(config: &Config, metrics: ApiMetrics) -> anyhow::Result<Client> {
 }
 
 fn verb(request: &Request<Body>) -> &'static str {
+    // kube writes `?&watch=…`.
     let query = request.uri().query().unwrap_or_default();
-    if query.starts_with("watch=") {
-        "watch"
-    } else if query.starts_with("limit=") {
-        "list"
-    } else {
-        "get"
+    let query = query.trim_start_matches('&');
+    match *request.method() {
+        Method::POST => "create",
+        Method::PUT => "update",
+        _ if query.starts_with("watch=") => "watch",
+        _ if query.starts_with("limit=") => "list",
+        _ => "get",
     }
 }
