@@ -218,7 +218,7 @@ impl<'a> Families<'a> {
             "Requests to the API server.",
             &["verb", "code"],
         )?;
-        for verb in ["get", "list", "watch"] {
+        for verb in ["get", "list", "watch", "create", "update"] {
             requests.with_label_values(&[verb, "200"]);
         }
         Ok(ApiMetrics(requests))
