@@ -36,7 +36,10 @@ async fn indexed(opensearch: &OpenSearch, index: &str) -> BTreeSet<String> {
 /// The ids of the versions in a file of documents, each with how often it is there.
 pub fn written(path: &Path) -> BTreeMap<String, usize> {
     let mut written = BTreeMap::new();
-    for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // The last line may be on its way.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    for line in whole.lines() {
         let document: serde_json::Value = serde_json::from_str(line).unwrap();
         let metadata = &document["metadata"];
         let text = |key: &str| metadata[key].as_str().unwrap().to_owned();
