@@ -6,10 +6,12 @@
 //! as far as the router has, the router serves the receiver again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -54,6 +56,8 @@ enum End {
 
 /// The queue between the watches and the receiver: a page of a list, or a burst.
 const QUEUE_BYTES: usize = 2 << 20;
+/// How often it is looked whether the API server has begun another history.
+const LOOK: Duration = Duration::from_secs(1);
 
 // === impl CatchUp ===
 
@@ -169,6 +173,8 @@ impl CatchUp {
                 biased;
                 routed = intake.next(table) => routed,
                 () = backlog.moved() => continue,
+                // Nothing comes from watches of a history that is over.
+                () = sleep(LOOK) => continue,
                 Ok(()) = self.tables.changed() => {
                     self.tables.mark_changed();
                     return leave(queue);

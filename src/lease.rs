@@ -132,28 +132,28 @@ impl Lease {
     }
 
     /// Takes it whoever holds it, for the checkpoint in it, where one process at a time is all there is. Waits for an API server
-    /// that does not answer: without the checkpoint, everything would be delivered again. One that refuses is told of, and
-    /// there is none.
+    /// that does not answer: without the checkpoint everything would be delivered again, and what is not taken can't be
+    /// written later. One that refuses is told of.
     pub async fn take(&self) -> Option<String> {
         let mut state = self.state.lock().await;
+        let mut checkpoint = None;
         loop {
-            match self.read(&mut state).await {
-                Ok(()) => break,
-                Err(error) => {
-                    self.tell(&mut state, &error);
-                    if error.is_refusal() {
-                        return None;
-                    }
-                }
+            let taken = async {
+                self.read(&mut state).await?;
+                checkpoint = state.checkpoint();
+                let identity = Some(self.config.identity.as_str());
+                self.write(&mut state, None, identity).await
+            };
+            let Err(error) = taken.await else {
+                state.outage.over();
+                return checkpoint;
+            };
+            self.tell(&mut state, &error);
+            if error.is_refusal() {
+                return checkpoint;
             }
             sleep(LOOK).await;
         }
-        let checkpoint = state.checkpoint();
-        let taken = self.write(&mut state, None, Some(&self.config.identity));
-        if let Err(error) = taken.await {
-            self.tell(&mut state, &error);
-        }
-        checkpoint
     }
 
     /// Renews it until it is lost.

@@ -91,22 +91,19 @@ impl Outlet {
         had: Vec<Mark>,
         router: Arc<Backlog>,
     ) -> Self {
-        let state = State {
-            missed: vec![Missed::default(); had.len()],
-            closed: false,
-            served_by: ServedBy::Router(router),
-            had,
-            waited: Duration::ZERO,
-            queue: None,
-        };
-        let outlet = Self {
+        Self {
             name,
             queue: queue.probe(),
             metrics,
-            state: Mutex::new(state),
-        };
-        outlet.state().queue = Some(queue);
-        outlet
+            state: Mutex::new(State {
+                missed: vec![Missed::default(); had.len()],
+                closed: false,
+                served_by: ServedBy::Router(router),
+                had,
+                waited: Duration::ZERO,
+                queue: Some(queue),
+            }),
+        }
     }
 
     /// Offers an event that is meant for the receiver, as the router does.

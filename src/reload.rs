@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Config, ConfigError, Fingerprints, ReceiverConfig};
+use crate::config::{self, Config, ConfigError, Fingerprints, Loaded, ReceiverConfig};
 use crate::intake::Backlog;
 use crate::metrics::Metrics;
 use crate::pipeline::{build_delivery, build_receiver, compile, located, policy};
@@ -29,8 +29,11 @@ pub struct Reloader {
     path: Option<PathBuf>,
     /// What was read last, good or bad; `None` if it could not be read.
     seen: Option<Seen>,
+    /// What was read last names these, whether it can be used or not.
+    files: Files,
     running: Fingerprints,
-    names: Named,
+    /// By receiver that runs, what was in its files.
+    held: BTreeMap<String, u64>,
     tables: watch::Sender<Arc<Table>>,
     router: Arc<Backlog>,
     metrics: Arc<Metrics>,
@@ -53,8 +56,11 @@ pub struct ConfigFile {
 }
 
 /// By receiver, the files that it is made of besides the configuration.
+type Files = BTreeMap<String, Vec<PathBuf>>;
+
+/// The files that a configuration names.
 pub struct Named {
-    files: BTreeMap<String, Vec<PathBuf>>,
+    files: Files,
     /// What was in them before the receivers were made, as one number each.
     held: BTreeMap<String, u64>,
 }
@@ -63,7 +69,7 @@ pub struct Named {
 struct Change {
     table: Table,
     fingerprints: Fingerprints,
-    names: Named,
+    held: BTreeMap<String, u64>,
     changed: Vec<Changed>,
     added: Vec<Receiver>,
 }
@@ -92,12 +98,17 @@ impl Reloader {
     ) -> Self {
         let (path, text) = file.map(|file| (file.path, file.text)).unzip();
         let running = text.as_deref().map(fingerprints).unwrap_or_default();
-        let held = names.held.clone();
+        let Named { files, held } = names;
+        let seen = text.map(|text| Seen {
+            text,
+            held: held.clone(),
+        });
         Self {
             path,
-            seen: text.map(|text| Seen { text, held }),
+            seen,
+            files,
             running,
-            names,
+            held,
             tables,
             router,
             metrics,
@@ -140,26 +151,37 @@ impl Reloader {
             // Once: it may be on its way.
             Err(error) => return self.seen.take().map_or(Ok(None), |_| Err(error)),
         };
-        let held = contents(&self.names.files);
-        let seen = Seen { text, held };
+        let held = contents(&self.files);
+        let mut seen = Seen { text, held };
         if self.seen.as_ref() == Some(&seen) {
             return Ok(None);
         }
-        let change = self.build(&seen.text, &path.display().to_string());
+        let path = path.display().to_string();
+        let change = Config::of_text(&seen.text, &path).and_then(|loaded| {
+            // From now on its files are watched, even if it can't be used: one of them may be all that is missing.
+            let Named { files, held } = Named::by(&loaded.config.receivers);
+            self.files = files;
+            seen.held.clone_from(&held);
+            self.build(loaded, fingerprints(&seen.text), held, &path)
+        });
         self.seen = Some(seen);
         change.map(Some)
     }
 
-    fn build(&self, text: &str, path: &str) -> Result<Change, ConfigError> {
-        let loaded = Config::of_text(text, path)?;
+    /// Builds what has changed. `held` is what is in the files that the configuration names.
+    fn build(
+        &self,
+        loaded: Loaded,
+        fingerprints: Fingerprints,
+        held: BTreeMap<String, u64>,
+        path: &str,
+    ) -> Result<Change, ConfigError> {
         for warning in &loaded.warnings {
             warn!(config = path, "{warning}");
         }
         let config = loaded.config;
         let route = compile(&config).map_err(|problem| ConfigError::of(path, vec![problem]))?;
-        let fingerprints = fingerprints(text);
         let now = Arc::clone(&self.tables.borrow());
-        let names = Named::by(&config.receivers);
         let (mut legs, mut changed, mut added) = (Vec::new(), Vec::new(), Vec::new());
         for config in config.receivers {
             let (name, location) = (config.name.clone(), config.location.clone());
@@ -174,7 +196,7 @@ impl Reloader {
                 continue;
             };
             let is_same = self.running.receivers.get(&name) == fingerprints.receivers.get(&name)
-                && self.names.held.get(&name) == names.held.get(&name);
+                && self.held.get(&name) == held.get(&name);
             if is_same {
                 legs.push(leg.clone());
                 continue;
@@ -196,7 +218,7 @@ impl Reloader {
         Ok(Change {
             table: Table { route, legs },
             fingerprints,
-            names,
+            held,
             changed,
             added,
         })
@@ -212,10 +234,7 @@ impl Reloader {
         }
         // What runs does not follow them: they are told of until then.
         self.running.receivers = change.fingerprints.receivers;
-        self.names = change.names;
-        if let Some(seen) = &mut self.seen {
-            seen.held.clone_from(&self.names.held);
-        }
+        self.held = change.held;
         let table = Arc::new(change.table);
         let before = self.tables.send_replace(Arc::clone(&table));
         let removed = before
@@ -259,7 +278,7 @@ impl Named {
 }
 
 /// What is in the files of each receiver, as one number; what can't be read counts as empty.
-fn contents(files: &BTreeMap<String, Vec<PathBuf>>) -> BTreeMap<String, u64> {
+fn contents(files: &Files) -> BTreeMap<String, u64> {
     let hash = |files: &Vec<PathBuf>| {
         let mut hasher = DefaultHasher::new();
         for file in files {

@@ -297,6 +297,83 @@ impl Process {
     }
 }
 
+/// A log from which nothing ever comes; remembers from where it was read.
+#[derive(Default)]
+struct SilentLog(Mutex<Vec<Mark>>);
+
+impl EventLog for SilentLog {
+    fn read(
+        &self,
+        marks: &[Mark],
+        events: QueueSender,
+        _: CancellationToken,
+    ) -> (Vec<Arc<Progress>>, BoxFuture<'static, ()>) {
+        self.0.lock().unwrap().push(marks[0]);
+        let silent = async move {
+            let _events = events;
+            std::future::pending::<()>().await;
+        };
+        (vec![Arc::new(Progress::new(marks[0]))], silent.boxed())
+    }
+
+    fn enricher(&self) -> Enricher {
+        Enricher::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_catch_up_begins_anew_when_the_api_server_has_another_history() {
+    let metrics = Metrics::new(None).unwrap();
+    let at = |version| Mark {
+        history: 0,
+        version,
+    };
+    let progress = Arc::new(Progress::new(at(20)));
+    progress.route(at(20));
+    let (events, queued) = queue(1 << 20);
+    let watches = vec![Arc::clone(&progress)];
+    let intake = Intake::new(queued, events.probe(), Enricher::default(), watches);
+    let (sender, _queue) = queue(1 << 20);
+    let handles = metrics.receiver("all", sender.probe());
+    let backlog = Arc::clone(intake.backlog());
+    let outlet = Outlet::new(
+        "all".into(),
+        sender,
+        handles,
+        vec![at(7)],
+        Arc::clone(&backlog),
+    );
+    let (queue, _waiting) = queue(1 << 20);
+    let outlet = Arc::new(outlet);
+    outlet.park(&[at(7)]);
+    let config = "route: {match: [{receiver: all}]}\nreceivers: [{name: all, stdout: {}}]";
+    let config = Config::parse(config, &|_| None).unwrap().config;
+    let leg = Leg {
+        outlet: Arc::clone(&outlet),
+        policy: Policy::default(),
+        reads_object: false,
+        changes: mpsc::unbounded_channel().0,
+    };
+    let table = Table {
+        route: compile(&config).unwrap(),
+        legs: vec![leg],
+    };
+    let (_tables, table) = watch::channel(Arc::new(table));
+    let (parking, parked) = mpsc::unbounded_channel();
+    assert!(parking.send(Parked { outlet, queue }).is_ok());
+    let log = Arc::new(SilentLog::default());
+    let catch_up = CatchUp::new(Arc::<SilentLog>::clone(&log), backlog, table);
+    let mut run = Box::pin(catch_up.run(parked, CancellationToken::new()));
+    assert!(tokio::time::timeout(LOOK / 2, &mut run).await.is_err());
+    progress.start_over();
+    assert!(tokio::time::timeout(LOOK * 2, run).await.is_err());
+    let anew = Mark {
+        history: 1,
+        version: 0,
+    };
+    assert_eq!(*log.0.lock().unwrap(), [at(7), anew]);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// Objects are written.

@@ -30,8 +30,13 @@ impl Fingerprints {
             match (key.as_str(), value) {
                 ("route", _) => {}
                 ("receivers", Value::Array(receivers)) => {
-                    let named = receivers.iter().filter_map(|receiver| {
-                        Some((receiver["name"].as_str()?.to_owned(), hash(receiver)))
+                    let named = receivers.iter().map(|receiver| {
+                        let name = &receiver["name"];
+                        // A number is a name too.
+                        let name = name
+                            .as_str()
+                            .map_or_else(|| name.to_string(), str::to_owned);
+                        (name, hash(receiver))
                     });
                     fingerprints.receivers.extend(named);
                 }
@@ -76,6 +81,8 @@ mod tests {
             "receivers: # moved\n- webhook:\n    password: secret\n    endpoint: x\n  name: b\n- {name: a, stdout: {}}\nlogLevel: info\nroute: {match: [{receiver: a}]}",
         );
         assert_eq!(before, same);
+        let numbers = of("receivers: [{name: 8080, stdout: {}}]");
+        assert!(numbers.receivers.contains_key("8080"), "{numbers:?}");
         let after = of(
             "logLevel: debug\nnamespace: x\nreceivers: [{name: a, stdout: {}}, {name: b, webhook: {endpoint: y, password: $P}}]",
         );

@@ -21,6 +21,8 @@ struct Kept {
     down: Option<u16>,
     writes: u32,
     read_only: bool,
+    /// How many writes come second.
+    conflicts: u32,
 }
 
 impl Server {
@@ -72,6 +74,10 @@ impl Server {
         if known.is_some_and(|known| *known != lease["metadata"]["resourceVersion"])
             || (method == Method::POST) == known.is_some()
         {
+            return status(409, "Conflict");
+        }
+        if kept.conflicts > 0 {
+            kept.conflicts -= 1;
             return status(409, "Conflict");
         }
         kept.version += 1;
@@ -221,6 +227,12 @@ async fn where_there_is_one_process_it_does_not_wait_for_its_predecessor() {
     server.0.lock().unwrap().read_only = true;
     assert_eq!(server.lease("reader").take().await.unwrap(), "marks");
     server.0.lock().unwrap().read_only = false;
+    // The one before wrote once more, between our reading and our writing.
+    server.0.lock().unwrap().conflicts = 1;
+    let after = server.lease("after");
+    assert_eq!(after.take().await.unwrap(), "marks");
+    after.save("more marks").await.unwrap();
+    after.save("marks").await.unwrap();
     // The API server comes later than we do.
     server.down(Some(503));
     let late = server.lease("late");

@@ -291,9 +291,18 @@ receivers: [{{name: out, batch: {{maxDelay: 50ms}}, webhook: {{endpoint: {}, bea
     eventually("the new one is taken", async || is_taken(&exporter).await).await;
     commit(&events, namespace, 7..8).await;
     eventually("the third token is used", async || with("third") == 1).await;
+    // A configuration may come before the file that it names.
+    let later = folder.path().join("later");
+    let shown = (token.display().to_string(), later.display().to_string());
+    std::fs::write(exporter.config(), config.replace(&shown.0, &shown.1)).unwrap();
+    eventually("it is told", async || !is_taken(&exporter).await).await;
+    std::fs::write(&later, "fourth").unwrap();
+    eventually("it is taken", async || is_taken(&exporter).await).await;
+    commit(&events, namespace, 8..9).await;
+    eventually("the fourth token is used", async || with("fourth") == 1).await;
     let log = exporter.log();
     assert!(
-        !["first", "second", "third"]
+        !["first", "second", "third", "fourth"]
             .iter()
             .any(|token| log.contains(token)),
         "{log}"

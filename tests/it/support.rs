@@ -296,6 +296,11 @@ impl Exporter {
         fs::read_to_string(self.folder.path().join("stderr")).unwrap()
     }
 
+    /// Its configuration, where [`Self::start`] has put it.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("config.yaml")
+    }
+
     /// KiB that are resident.
     pub fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
