@@ -13,7 +13,7 @@ use prometheus::{
 use self::families::Families;
 pub use self::lookups::LookupMetrics;
 use self::occurrences::Occurrences;
-use crate::batch::QueueProbe;
+use crate::batch::{QueueProbe, WeakProbe};
 use crate::event::Event;
 
 mod families;
@@ -124,7 +124,8 @@ struct ConfigMetrics {
 
 struct WatchedQueue {
     receiver: String,
-    probe: QueueProbe,
+    /// Of a receiver that may be gone by now, as when another process has its turn.
+    probe: WeakProbe,
 }
 
 // === impl Metrics ===
@@ -205,7 +206,7 @@ impl Metrics {
     }
 
     /// Handles of one receiver, its series born here.
-    pub fn receiver(&self, name: &str, queue: QueueProbe) -> ReceiverMetrics {
+    pub fn receiver(&self, name: &str, queue: &QueueProbe) -> ReceiverMetrics {
         let families = &self.receivers;
         let labels = &[name];
         for code in ["200", "ok", "error"] {
@@ -222,10 +223,10 @@ impl Metrics {
         queues.retain(|one| one.receiver != name);
         queues.push(WatchedQueue {
             receiver: name.to_owned(),
-            probe: queue,
+            probe: queue.downgrade(),
         });
         drop(queues);
-        ReceiverMetrics {
+        let metrics = ReceiverMetrics {
             delivered: families.delivered.with_label_values(labels),
             duplicates: families.duplicates.with_label_values(labels),
             retried: families.retried.with_label_values(labels),
@@ -244,7 +245,11 @@ impl Metrics {
                 .incumbent
                 .as_ref()
                 .map(|incumbent| incumbent.send_errors.clone()),
-        }
+        };
+        // One of this name may have been there before, in another state.
+        metrics.parked.set(0.0);
+        metrics.in_flight.set(0.0);
+        metrics
     }
 
     /// Counts what a receiver still held when the program ended.

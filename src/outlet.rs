@@ -184,7 +184,7 @@ impl Outlet {
         for missed in &mut state.missed {
             missed.returning = false;
         }
-        self.metrics.parked.set(1.0);
+        self.metrics.parked.set(f64::from(u8::from(!state.closed)));
     }
 
     /// A catch-up serves the receiver.

@@ -252,7 +252,7 @@ pub fn build_receiver(
     let (name, policy, queue_bytes) = (config.name.clone(), policy(&config), config.queue_bytes);
     let delivery = build_delivery(config)?;
     let (sender, queued) = queue(queue_bytes);
-    let metrics = metrics.receiver(&name, sender.probe());
+    let metrics = metrics.receiver(&name, &sender.probe());
     let reads_object = delivery.sink.reads_object();
     let (receiver, changes) = Receiver::new(name.clone(), queued, delivery, metrics.clone());
     let outlet = Outlet::new(name, sender, metrics, had, Arc::clone(backlog));

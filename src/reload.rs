@@ -241,7 +241,11 @@ impl Reloader {
             .legs
             .iter()
             .filter(|leg| table.leg_of(&leg.outlet).is_none());
-        let removed: Vec<_> = removed.inspect(|leg| leg.outlet.close()).collect();
+        let removed: Vec<_> = removed.collect();
+        for leg in &removed {
+            leg.outlet.close();
+            leg.outlet.metrics.parked.set(0.0);
+        }
         info!(
             receivers = table.legs.len(),
             added = change.added.len(),

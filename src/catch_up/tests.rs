@@ -234,7 +234,7 @@ impl Process {
         let mut legs = Vec::new();
         for at in 0..2 {
             let (sender, queued) = queue(8_000);
-            let handles = metrics.receiver(RECEIVERS[at], sender.probe());
+            let handles = metrics.receiver(RECEIVERS[at], &sender.probe());
             let delivery = Delivery {
                 sink: Box::new(ModelSink(Arc::clone(&sinks[at]))),
                 limits: BatchLimits {
@@ -334,7 +334,7 @@ async fn a_catch_up_begins_anew_when_the_api_server_has_another_history() {
     let watches = vec![Arc::clone(&progress)];
     let intake = Intake::new(queued, events.probe(), Enricher::default(), watches);
     let (sender, _queue) = queue(1 << 20);
-    let handles = metrics.receiver("all", sender.probe());
+    let handles = metrics.receiver("all", &sender.probe());
     let backlog = Arc::clone(intake.backlog());
     let outlet = Outlet::new(
         "all".into(),

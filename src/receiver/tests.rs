@@ -63,7 +63,7 @@ async fn deliver_until(names: &str, answers: Vec<Answer>, ending: bool) -> Run {
     let file = folder.path().join("dead.jsonl");
     let metrics = Metrics::new(None).unwrap();
     let (sender, queued) = queue(1 << 20);
-    let metrics = metrics.receiver("test", sender.probe());
+    let metrics = metrics.receiver("test", &sender.probe());
     let sink = Scripted {
         answers: Arc::new(Mutex::new(answers.into())),
         ..Scripted::default()
@@ -303,7 +303,7 @@ proptest::proptest! {
 async fn a_new_way_to_deliver_is_tried_at_once() {
     let metrics = Metrics::new(None).unwrap();
     let (sender, queued) = queue(1 << 20);
-    let metrics = metrics.receiver("test", sender.probe());
+    let metrics = metrics.receiver("test", &sender.probe());
     let delivery = |sink: &Scripted| Delivery {
         sink: Box::new(sink.clone()),
         limits: BatchLimits {

@@ -37,7 +37,7 @@ fn router_with(
         let policy = policy(&receiver);
         let reads_object = build_delivery(receiver).unwrap().sink.reads_object();
         let (sender, waiting) = queue(bytes);
-        let metrics = server.metrics.receiver(&name, sender.probe());
+        let metrics = server.metrics.receiver(&name, &sender.probe());
         let outlet = Outlet::new(
             name,
             sender,

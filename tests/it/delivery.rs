@@ -29,7 +29,7 @@ pub async fn commit(
     created.buffer_unordered(16).collect().await
 }
 
-async fn indexed(opensearch: &OpenSearch, index: &str) -> BTreeSet<String> {
+pub async fn indexed(opensearch: &OpenSearch, index: &str) -> BTreeSet<String> {
     opensearch.documents(index).await.into_keys().collect()
 }
 

@@ -1,12 +1,11 @@
 //! Several exporters and one Lease, on a real API server.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 
-use crate::delivery::{commit, once, written};
+use crate::delivery::{commit, indexed, once, written};
 use crate::support::{Cluster, Exporter, OpenSearch, eventually};
 
 const LEADING: &str = "event_exporter_leader";
@@ -30,10 +29,6 @@ receivers:
 
 async fn leads(exporter: &Exporter) -> bool {
     exporter.metric(LEADING).await > 0.5
-}
-
-async fn indexed(opensearch: &OpenSearch, index: &str) -> BTreeSet<String> {
-    opensearch.documents(index).await.into_keys().collect()
 }
 
 #[tokio::test]

@@ -387,7 +387,7 @@ pub fn with_credentials(config: &str, folder: &Path) -> String {
 pub fn exposition() -> String {
     let metrics = Metrics::new(Some("event_exporter_")).unwrap();
     let (sender, _queue) = queue(1);
-    metrics.receiver("r", sender.probe());
+    metrics.receiver("r", &sender.probe());
     metrics.render().unwrap()
 }
 
