@@ -13,10 +13,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::catch_up::{CatchUp, EventLog as _};
+use crate::catch_up::CatchUp;
 use crate::checkpoint::{Checkpoint, Checkpointer, Store};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterLog};
 use crate::config::Config;
+use crate::event::Time;
 use crate::health::WatchHealth;
 use crate::mark::{Mark, Progress};
 use crate::pipeline::{Origins, Part, PartEnded, Pipeline, Tasks, spawn_receiver};
@@ -67,11 +68,12 @@ impl App {
             uid.clone_from(&checkpoint.cluster);
         }
         let had = |receiver: &str| had(checkpoint.as_ref(), receiver, cluster.namespaces());
-        let receivers = config.receivers.iter();
-        let watches = lowest(
-            receivers.map(|receiver| had(&receiver.name)),
-            cluster.namespaces().len(),
-        );
+        let hads: Vec<_> = config.receivers.iter().map(|one| had(&one.name)).collect();
+        let watches = watches(&hads, cluster.namespaces().len());
+        let kept = checkpoint.as_ref();
+        let since = kept
+            .and_then(Checkpoint::since)
+            .unwrap_or_else(|| Time::now().before(cluster.max_event_age()));
         let origins = Origins {
             watches: watches.clone(),
             had: &had,
@@ -85,11 +87,13 @@ impl App {
             origins,
             Arc::clone(&metrics),
         )?;
-        let (sources, health) = cluster.sources(&watches, events);
+        let unwatched_since = kept.and_then(Checkpoint::written);
+        let (sources, health) = cluster.sources(&watches, since, unwatched_since, events);
         let tables = pipeline.tables.subscribe();
         let checkpointer = Checkpointer::new(
             store,
             uid,
+            since,
             cluster.namespaces().to_vec(),
             watches,
             tables.clone(),
@@ -102,7 +106,8 @@ impl App {
             metrics,
             asked,
         );
-        let catch_up = CatchUp::new(cluster, Arc::clone(&pipeline.backlog), tables);
+        let log = Arc::new(ClusterLog::new(cluster, since));
+        let catch_up = CatchUp::new(log, Arc::clone(&pipeline.backlog), tables);
         Ok(Self {
             sources,
             pipeline,
@@ -142,7 +147,7 @@ impl App {
             ended = first_failure(&mut tasks, &mut reloader, &shutdown) => Err(ended.into()),
             () = checkpointer.run() => Ok(()),
         };
-        account.close(checkpointer.save().await);
+        account.close(checkpointer.close().await);
         ended
     }
 }
@@ -218,18 +223,32 @@ fn had(checkpoint: Option<&Checkpoint>, receiver: &str, namespaces: &[String]) -
     marks.collect()
 }
 
-/// The watches, each beginning where the receiver is that has come least far.
-fn lowest(had: impl Iterator<Item = Vec<Mark>>, watches: usize) -> Vec<Arc<Progress>> {
-    let lowest = had.reduce(|lowest, marks| {
-        lowest
-            .into_iter()
-            .zip(marks)
-            .map(|(one, other)| one.min(other))
-            .collect()
+/// So many watches, each beginning where the receiver is that has come least far. That the API server has come as far as
+/// the others is known.
+fn watches(had: &[Vec<Mark>], watches: usize) -> Vec<Arc<Progress>> {
+    let watches = (0..watches).map(|watch| {
+        let marks = || had.iter().filter_map(|marks| marks.get(watch).copied());
+        let lowest = marks().min().unwrap_or_default();
+        let highest = marks().max().unwrap_or_default();
+        Arc::new(Progress::new(lowest).with_known(highest.version))
     });
-    let lowest = lowest.unwrap_or_else(|| vec![Mark::default(); watches]);
-    lowest
-        .into_iter()
-        .map(|mark| Arc::new(Progress::new(mark)))
-        .collect()
+    watches.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_begins_at_the_lowest_mark_and_knows_of_the_highest() {
+        let at = |version| Mark {
+            history: 0,
+            version,
+        };
+        let watches = watches(&[vec![at(7), at(0)], vec![at(5), at(90)]], 3);
+        let begins: Vec<_> = watches.iter().map(|watch| watch.read()).collect();
+        assert_eq!(begins, [at(5), at(0), at(0)]);
+        let known: Vec<_> = watches.iter().map(|watch| watch.known()).collect();
+        assert_eq!(known, [7, 90, 0]);
+    }
 }

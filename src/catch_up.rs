@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -56,7 +56,7 @@ enum End {
 
 /// The queue between the watches and the receiver: a page of a list, or a burst.
 const QUEUE_BYTES: usize = 2 << 20;
-/// How often it is looked whether the API server has begun another history.
+/// How often it is looked whether the API server has begun another history, and how far the router is.
 const LOOK: Duration = Duration::from_secs(1);
 
 // === impl CatchUp ===
@@ -82,12 +82,19 @@ impl CatchUp {
         shutdown: CancellationToken,
     ) {
         let mut under_way = JoinSet::new();
-        while let Some(Parked { outlet, queue }) = parked.recv().await {
-            let (one, shutdown) = (self.clone(), shutdown.clone());
-            under_way.spawn(one.bring_back(outlet, queue, shutdown));
-            while under_way.try_join_next().is_some() {}
+        loop {
+            tokio::select! {
+                parked = parked.recv() => {
+                    let Some(Parked { outlet, queue }) = parked else { break };
+                    let (one, shutdown) = (self.clone(), shutdown.clone());
+                    under_way.spawn(one.bring_back(outlet, queue, shutdown));
+                }
+                Some(ended) = under_way.join_next() => pass_on(ended),
+            }
         }
-        under_way.join_all().await;
+        while let Some(ended) = under_way.join_next().await {
+            pass_on(ended);
+        }
     }
 
     async fn bring_back(
@@ -115,9 +122,21 @@ impl CatchUp {
                 continue;
             }
             queue = match self.read_again(&outlet, queue, &table, &shutdown).await {
-                End::CaughtUp | End::Over => return,
+                End::CaughtUp => {
+                    let closing = self.close_accounts(&outlet);
+                    shutdown.run_until_cancelled(closing).await;
+                    return;
+                }
+                End::Over => return,
                 End::Changed(queue) => queue,
             };
+        }
+    }
+
+    /// Waits until the router is past what was read, and counts what was not there any more.
+    async fn close_accounts(&self, outlet: &Outlet) {
+        while !outlet.close_accounts(&self.router.routed()) {
+            sleep(LOOK).await;
         }
     }
 
@@ -187,19 +206,17 @@ impl CatchUp {
                 .wanted(&resolution)
                 .find(|leg| Arc::ptr_eq(&leg.outlet, outlet));
             let Some(leg) = leg else { continue };
-            let origin = event.origin;
-            let first = self.router.watches().get(origin.watch);
-            let seen = first.is_none_or(|first| origin.version <= first.routed());
             if outlet.has_had(&event) {
                 continue;
             }
+            let origin = event.origin;
             if outlet.is_too_old(&event, leg.policy) {
-                outlet.found(origin, seen);
+                outlet.found(origin, self.router.has_routed(origin));
                 continue;
             }
             tokio::select! {
                 biased;
-                () = queue.push(event) => outlet.found(origin, seen),
+                () = queue.push(event) => outlet.found(origin, self.router.has_routed(origin)),
                 Ok(()) = self.tables.changed() => {
                     self.tables.mark_changed();
                     return leave(queue);
@@ -232,6 +249,15 @@ impl CatchUp {
                 Mark { history, version }
             })
             .collect()
+    }
+}
+
+/// A receiver that nobody brings back would wait for ever: a bug there is a bug here.
+fn pass_on(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
 }
 

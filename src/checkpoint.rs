@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use crate::event::Time;
 use crate::lease::{Lease, LeaseError};
 use crate::mark::{Mark, Progress};
 use crate::outage::Outage;
@@ -30,15 +31,23 @@ pub struct Checkpoint {
     /// The cluster's uid, which is that of its namespace kube-system; empty if that could not be read.
     #[serde(default)]
     pub cluster: String,
+    /// When it was written, in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    written: Option<String>,
+    /// On the first start, events from before this were left out; in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
     /// By receiver and watched namespace (empty for all of them), the version up to which everything is settled.
     #[serde(default)]
     pub marks: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// A file that holds a checkpoint.
+/// A file that holds a checkpoint; clones are the same.
 #[derive(Debug, Clone)]
 pub struct CheckpointFile {
     path: PathBuf,
+    /// A write goes on after whoever waited for it has gone, and the next must not overtake it.
+    writing: Arc<Mutex<()>>,
 }
 
 /// Where a checkpoint is kept.
@@ -54,6 +63,7 @@ pub enum Store {
 pub struct Checkpointer {
     store: Option<Store>,
     cluster: String,
+    since: Time,
     /// What is watched, by number; empty for all namespaces.
     namespaces: Vec<String>,
     watches: Vec<Arc<Progress>>,
@@ -96,13 +106,37 @@ const INTERVAL: Duration = Duration::from_secs(5);
 // === impl Checkpoint ===
 
 impl Checkpoint {
-    /// One of the cluster with this uid.
-    pub fn new(cluster: String, marks: BTreeMap<String, BTreeMap<String, u64>>) -> Self {
+    /// One of the cluster with this uid, whose events before `since` were left out.
+    pub fn new(
+        cluster: String,
+        since: Time,
+        marks: BTreeMap<String, BTreeMap<String, u64>>,
+    ) -> Self {
         Self {
             v: FORM,
             cluster,
+            written: None,
+            since: Some(since.seconds().to_string()),
             marks,
         }
+    }
+
+    /// The same, written at `time`.
+    fn at(&self, time: Time) -> Self {
+        Self {
+            written: Some(time.seconds().to_string()),
+            ..self.clone()
+        }
+    }
+
+    /// When it was written.
+    pub fn written(&self) -> Option<Time> {
+        Time::parse(self.written.as_deref()?)
+    }
+
+    /// From when on events count; `None` if that is not known.
+    pub fn since(&self) -> Option<Time> {
+        Time::parse(self.since.as_deref()?)
     }
 
     /// Reads what [`Self::to_text`] wrote.
@@ -146,8 +180,13 @@ impl Store {
         let text = checkpoint.to_text()?;
         match self {
             Self::File(file) => {
+                let turn = Arc::clone(&file.writing).lock_owned().await;
                 let file = file.clone();
-                let written = spawn_blocking(move || file.write(&text)).await;
+                let written = spawn_blocking(move || {
+                    let _turn = turn;
+                    file.write(&text)
+                })
+                .await;
                 written.map_err(|_| CheckpointError::Interrupted)?
             }
             Self::Lease(lease) => lease.save(&text).await.map_err(CheckpointError::Lease),
@@ -160,7 +199,10 @@ impl Store {
 impl CheckpointFile {
     /// The file at `path`, which need not be there yet; its folder has to be.
     pub fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self {
+            path,
+            writing: Arc::default(),
+        }
     }
 
     /// What is in it; `None` if it is not there.
@@ -215,6 +257,7 @@ impl Checkpointer {
     pub fn new(
         store: Option<Store>,
         cluster: String,
+        since: Time,
         namespaces: Vec<String>,
         watches: Vec<Arc<Progress>>,
         tables: watch::Receiver<Arc<Table>>,
@@ -222,6 +265,7 @@ impl Checkpointer {
         Self {
             store,
             cluster,
+            since,
             namespaces,
             watches,
             tables,
@@ -238,8 +282,15 @@ impl Checkpointer {
         }
     }
 
+    /// Saves how far the receivers are at the end. Whether it is kept.
+    pub async fn close(mut self) -> bool {
+        // When it was, it has to say too.
+        self.kept = None;
+        self.save().await
+    }
+
     /// Saves how far the receivers are, if that has changed. Whether it is kept.
-    pub async fn save(&mut self) -> bool {
+    async fn save(&mut self) -> bool {
         let Some(store) = self.store.clone() else {
             return false;
         };
@@ -247,7 +298,7 @@ impl Checkpointer {
         if self.kept.as_ref() == Some(&checkpoint) {
             return true;
         }
-        match store.write(&checkpoint).await {
+        match store.write(&checkpoint.at(Time::now())).await {
             Ok(()) => {
                 if self.outage.over().is_some() {
                     info!("the checkpoint is written again");
@@ -275,7 +326,7 @@ impl Checkpointer {
                 .zip(self.versions(&leg.outlet.marks()));
             (leg.outlet.name.clone(), marks.collect())
         });
-        Checkpoint::new(self.cluster.clone(), marks.collect())
+        Checkpoint::new(self.cluster.clone(), self.since, marks.collect())
     }
 
     /// Marks of a history that is over say nothing of this one: that receiver has to begin anew.
@@ -303,7 +354,8 @@ mod tests {
         };
         let receivers = [("a", marks(&[("", 7)])), ("b", marks(&[("", 12)]))];
         let receivers = receivers.map(|(name, marks)| (name.to_owned(), marks));
-        Checkpoint::new("uid".to_owned(), receivers.into())
+        let since = Time::parse("2026-01-02T03:04:05Z").unwrap();
+        Checkpoint::new("uid".to_owned(), since, receivers.into())
     }
 
     #[test]
@@ -311,9 +363,14 @@ mod tests {
         let text = checkpoint().to_text().unwrap();
         assert_eq!(
             text,
-            r#"{"v":1,"cluster":"uid","marks":{"a":{"":7},"b":{"":12}}}"#
+            r#"{"v":1,"cluster":"uid","since":"2026-01-02T03:04:05Z","marks":{"a":{"":7},"b":{"":12}}}"#
         );
         assert_eq!(Checkpoint::parse(&text).unwrap(), checkpoint());
+        let time = Time::parse("2026-02-03T04:05:06Z").unwrap();
+        let written = checkpoint().at(time).to_text().unwrap();
+        let read = Checkpoint::parse(&written).unwrap();
+        assert_eq!(read.written().unwrap(), time);
+        assert!(read.since().unwrap() < time);
         assert!(matches!(
             Checkpoint::parse("{"),
             Err(CheckpointError::Malformed(_))
@@ -336,6 +393,22 @@ mod tests {
             "a namespace that is new is listed"
         );
         assert!(checkpoint.is_of("uid") && checkpoint.is_of("") && !checkpoint.is_of("other"));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_does_not_overtake_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CheckpointFile::new(folder.path().join("marks.json"));
+        let store = Store::File(file.clone());
+        // The first is under way, as when the program is told to end.
+        let turn = Arc::clone(&file.writing).lock_owned().await;
+        let last = checkpoint();
+        let mut writing = Box::pin(store.write(&last));
+        assert!(futures::poll!(&mut writing).is_pending());
+        file.write("first").unwrap();
+        drop(turn);
+        writing.await.unwrap();
+        assert_eq!(file.read().unwrap().unwrap(), last.to_text().unwrap());
     }
 
     #[test]

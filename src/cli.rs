@@ -20,7 +20,7 @@ use self::input::EventReader;
 use crate::admin::Admin;
 use crate::checkpoint::CheckpointFile;
 use crate::cluster::Cluster;
-use crate::config::{Config, ConfigError, CoordinationConfig, Loaded};
+use crate::config::{self, Config, ConfigError, CoordinationConfig, Loaded};
 use crate::enrich::Enricher;
 use crate::event::{Event, visible};
 use crate::health::Health;
@@ -29,6 +29,7 @@ use crate::leader::{Candidate, Coordination};
 use crate::lease::{Lease, LeaseConfig};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::reload::ConfigFile;
 use crate::route::Route;
 use crate::shutdown::Signals;
 use crate::source::client;
@@ -224,16 +225,22 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
     })
 }
 
+/// What is run.
+struct Input {
+    /// What it is called in messages.
+    path: String,
+    /// Where it can be read again, if it can.
+    file: Option<ConfigFile>,
+    loaded: Loaded,
+}
+
 async fn run(args: RunArgs) -> anyhow::Result<()> {
     if !args.metrics_tls_config.is_empty() {
         bail!(UsageError(
             "-metrics-tls-config is not supported: leave it out, and put a proxy in front of the metrics instead".to_owned()
         ));
     }
-    let (file, loaded) = load_or_built_in(args.conf.as_deref())?;
-    let path = file
-        .as_ref()
-        .map_or("(built in)".to_owned(), |file| file.display().to_string());
+    let Input { path, file, loaded } = load_or_built_in(args.conf.as_deref())?;
     let config = loaded.config;
     telemetry::init(config.log_level, config.log_format);
     for warning in &loaded.warnings {
@@ -302,12 +309,24 @@ fn coordination(config: &CoordinationConfig, client: &Client, namespace: String)
 }
 
 /// The configuration, and the file that it comes from.
-fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<(Option<PathBuf>, Loaded)> {
+fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<Input> {
     let path = given.unwrap_or_else(|| Path::new("config.yaml"));
     if given.is_none() && !path.exists() {
-        return Ok((None, Config::built_in(io::stdout().is_terminal())?));
+        return Ok(Input {
+            path: "(built in)".to_owned(),
+            file: None,
+            loaded: Config::built_in(io::stdout().is_terminal())?,
+        });
     }
-    Ok((Some(path.to_owned()), Config::load(path)?))
+    let (name, text) = (path.display().to_string(), config::read(path)?);
+    let loaded = Config::of_text(&text, &name)?;
+    // Standard input can't be read again.
+    let is_file = path != Path::new("-");
+    Ok(Input {
+        path: name,
+        file: is_file.then(|| ConfigFile::new(path.to_owned(), text)),
+        loaded,
+    })
 }
 
 /// Reads a configuration, compiles its routes, and tells of everything that is odd.

@@ -14,10 +14,11 @@ use tracing::warn;
 use crate::batch::QueueSender;
 use crate::catch_up::EventLog;
 use crate::config::Config;
-use crate::enrich::{Enricher, LookupConfig};
+use crate::enrich::Enricher;
+use crate::event::Time;
 use crate::health::WatchHealth;
 use crate::mark::{Mark, Progress};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SourceMetrics};
 use crate::source::{OnOtherHistory, Source, SourceConfig};
 
 /// What is watched, and how.
@@ -27,8 +28,15 @@ pub struct Cluster {
     namespaces: Vec<String>,
     name: String,
     max_event_age: Duration,
-    lookup: Option<LookupConfig>,
+    /// Completes nothing itself: it is what others are made of.
+    enricher: Enricher,
     metrics: Arc<Metrics>,
+}
+
+/// A cluster's events, as a log that can be read again.
+pub struct ClusterLog {
+    cluster: Arc<Cluster>,
+    since: Time,
 }
 
 /// How long a watch is kept open, at least; at most half as long again.
@@ -43,6 +51,10 @@ const UID_DEADLINE: Duration = Duration::from_secs(5);
 impl Cluster {
     /// What the configuration wants watched.
     pub fn new(client: Client, config: &Config, metrics: Arc<Metrics>) -> Self {
+        let enricher = match &config.lookup {
+            Some(lookup) => Enricher::new(client.clone(), lookup, metrics.lookups()),
+            None => Enricher::default(),
+        };
         Self {
             client,
             namespaces: match config.namespaces.as_slice() {
@@ -51,7 +63,7 @@ impl Cluster {
             },
             name: config.cluster_name.clone(),
             max_event_age: config.max_event_age,
-            lookup: config.lookup.clone(),
+            enricher,
             metrics,
         }
     }
@@ -64,6 +76,16 @@ impl Cluster {
     /// Where all of it is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What is older on a first start is left out.
+    pub fn max_event_age(&self) -> Duration {
+        self.max_event_age
+    }
+
+    /// Completes events. All of a cluster's together keep to its limits.
+    pub fn enricher(&self) -> Enricher {
+        self.enricher.another()
     }
 
     /// The uid of the cluster, which is that of its namespace kube-system; empty if it can't be had.
@@ -82,20 +104,41 @@ impl Cluster {
         String::new()
     }
 
-    /// A source for each watch, and its health; each begins where its progress is.
+    /// A source for each watch, and its health; each begins where its progress is. Where there is nothing to begin at, events
+    /// from before `since` are left out.
     pub fn sources(
         &self,
         watches: &[Arc<Progress>],
+        since: Time,
+        unwatched_since: Option<Time>,
         events: QueueSender,
     ) -> (Vec<Source>, Vec<Arc<WatchHealth>>) {
-        self.each(watches, events, OnOtherHistory::StartOver)
+        let config = SourceConfig {
+            unwatched_since,
+            ..self.source_config(since, OnOtherHistory::StartOver)
+        };
+        self.each(watches, &config, &self.metrics.source(), events)
+    }
+
+    fn source_config(&self, since: Time, on_other_history: OnOtherHistory) -> SourceConfig {
+        SourceConfig {
+            namespace: None,
+            cluster_name: self.name.clone(),
+            since,
+            unwatched_since: None,
+            watch: 0,
+            on_other_history,
+            watch_timeout: WATCH_TIMEOUT,
+            watch_grace: WATCH_GRACE,
+        }
     }
 
     fn each(
         &self,
         watches: &[Arc<Progress>],
+        config: &SourceConfig,
+        metrics: &SourceMetrics,
         events: QueueSender,
-        on_other_history: OnOtherHistory,
     ) -> (Vec<Source>, Vec<Arc<WatchHealth>>) {
         let events = Arc::new(events);
         let deadline = WATCH_TIMEOUT + WATCH_TIMEOUT / 2 + 2 * WATCH_GRACE;
@@ -105,21 +148,13 @@ impl Cluster {
             let health = Arc::new(WatchHealth::new(namespace.as_deref(), deadline));
             let config = SourceConfig {
                 namespace,
-                cluster_name: self.name.clone(),
-                max_event_age: self.max_event_age,
                 watch,
-                on_other_history,
-                watch_timeout: WATCH_TIMEOUT,
-                watch_grace: WATCH_GRACE,
-            };
-            let metrics = match on_other_history {
-                OnOtherHistory::StartOver => self.metrics.source(),
-                OnOtherHistory::Wait => self.metrics.source().again(),
+                ..config.clone()
             };
             sources.push(Source::new(
                 self.client.clone(),
                 config,
-                metrics,
+                metrics.clone(),
                 Arc::clone(&health),
                 Arc::clone(progress),
                 Arc::clone(&events),
@@ -130,7 +165,16 @@ impl Cluster {
     }
 }
 
-impl EventLog for Cluster {
+// === impl ClusterLog ===
+
+impl ClusterLog {
+    /// Leaves out what the first list left out because it was from before `since`.
+    pub fn new(cluster: Arc<Cluster>, since: Time) -> Self {
+        Self { cluster, since }
+    }
+}
+
+impl EventLog for ClusterLog {
     fn read(
         &self,
         marks: &[Mark],
@@ -141,7 +185,9 @@ impl EventLog for Cluster {
             .iter()
             .map(|&mark| Arc::new(Progress::new(mark)))
             .collect();
-        let (sources, _) = self.each(&watches, events, OnOtherHistory::Wait);
+        let config = self.cluster.source_config(self.since, OnOtherHistory::Wait);
+        let metrics = self.cluster.metrics.source().again();
+        let (sources, _) = self.cluster.each(&watches, &config, &metrics, events);
         let reading = sources
             .into_iter()
             .map(move |source| source.run(shutdown.clone()));
@@ -149,9 +195,6 @@ impl EventLog for Cluster {
     }
 
     fn enricher(&self) -> Enricher {
-        match &self.lookup {
-            Some(lookup) => Enricher::new(self.client.clone(), lookup, self.metrics.lookups()),
-            None => Enricher::default(),
-        }
+        self.cluster.enricher()
     }
 }

@@ -6,7 +6,7 @@
 //! group's objects can't be had, none of them are asked for during a while.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -65,7 +65,7 @@ pub struct Enricher(Option<Lookups>);
 struct Lookups {
     api: Arc<ObjectApi>,
     cache: ObjectCache,
-    tokens: TokenBucket,
+    tokens: Arc<Mutex<TokenBucket>>,
     slots: Arc<Semaphore>,
     /// By apiVersion: behind the API server stand others that answer for a group. Those that answer have no entry.
     pauses: HashMap<String, Pause>,
@@ -134,18 +134,27 @@ impl LookupResult {
 impl Enricher {
     /// One that looks objects up by `client`. [`Enricher::default`] looks nothing up.
     pub fn new(client: Client, config: &LookupConfig, metrics: LookupMetrics) -> Self {
-        Self(Some(Lookups {
-            api: Arc::new(ObjectApi::new(client, config.by_namespace)),
-            cache: ObjectCache::new(config.cache_size),
-            tokens: TokenBucket::new(config.limit),
-            slots: Arc::new(Semaphore::new(CONCURRENCY)),
-            pauses: HashMap::new(),
-            flights: HashMap::new(),
-            under_way: HashMap::new(),
-            tasks: JoinSet::new(),
-            waiting_bytes: 0,
-            completed: VecDeque::new(),
+        Self(Some(Lookups::new(
+            Arc::new(ObjectApi::new(client, config.by_namespace)),
+            config.cache_size,
+            Arc::new(Mutex::new(TokenBucket::new(config.limit))),
+            Arc::new(Semaphore::new(CONCURRENCY)),
             metrics,
+        )))
+    }
+
+    /// Another, for other events: requests of both together keep to the limits of one.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let lookups = self.0.as_ref();
+        Self(lookups.map(|lookups| {
+            Lookups::new(
+                Arc::clone(&lookups.api),
+                lookups.cache.size(),
+                Arc::clone(&lookups.tokens),
+                Arc::clone(&lookups.slots),
+                lookups.metrics.clone(),
+            )
         }))
     }
 
@@ -189,6 +198,28 @@ impl Enricher {
 // === impl Lookups ===
 
 impl Lookups {
+    fn new(
+        api: Arc<ObjectApi>,
+        cache_size: usize,
+        tokens: Arc<Mutex<TokenBucket>>,
+        slots: Arc<Semaphore>,
+        metrics: LookupMetrics,
+    ) -> Self {
+        Self {
+            api,
+            cache: ObjectCache::new(cache_size),
+            tokens,
+            slots,
+            pauses: HashMap::new(),
+            flights: HashMap::new(),
+            under_way: HashMap::new(),
+            tasks: JoinSet::new(),
+            waiting_bytes: 0,
+            completed: VecDeque::new(),
+            metrics,
+        }
+    }
+
     fn enrich(&mut self, mut event: Arc<Event>) -> Option<Arc<Event>> {
         let Some(reference) = Reference::of(&event.involved_object) else {
             self.metrics.count(LookupResult::Unusable);
@@ -226,7 +257,10 @@ impl Lookups {
             self.metrics.count(LookupResult::Paused);
             return Some(event);
         }
-        let Some(start) = self.tokens.take(now, PATIENCE) else {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = tokens.take(now, PATIENCE);
+        drop(tokens);
+        let Some(start) = start else {
             self.metrics.count(LookupResult::Limited);
             return Some(event);
         };

@@ -39,8 +39,14 @@ struct InHand {
     batch: VecDeque<Origin>,
     /// What was handed out last.
     current: Option<Origin>,
-    /// Those that wait for lookups.
-    waiting: BTreeMap<(usize, Mark), usize>,
+    /// Those that wait for lookups, by watch and version.
+    waiting: BTreeMap<(usize, Mark), Waiting>,
+}
+
+/// Events of one watch and version: one, but where versions are no numbers.
+struct Waiting {
+    count: usize,
+    resume: Mark,
 }
 
 /// An event, and who wants it.
@@ -148,7 +154,7 @@ impl Backlog {
     /// How many events.
     pub fn events(&self) -> usize {
         let in_hand = self.in_hand();
-        let waiting: usize = in_hand.waiting.values().sum();
+        let waiting: usize = in_hand.waiting.values().map(|one| one.count).sum();
         let current = usize::from(in_hand.current.is_some());
         self.queue.state().events + in_hand.batch.len() + current + waiting
     }
@@ -161,10 +167,22 @@ impl Backlog {
         for origin in in_hand.batch.iter().chain(&in_hand.current) {
             lower(&mut marks, origin.watch, origin.resume);
         }
-        for &(watch, resume) in in_hand.waiting.keys() {
-            lower(&mut marks, watch, resume);
+        for (&(watch, _), waiting) in &in_hand.waiting {
+            lower(&mut marks, watch, waiting.resume);
         }
         marks
+    }
+
+    /// Whether an event of this version has been offered to the receivers, while others of its watch may wait for lookups.
+    pub fn has_routed(&self, origin: Origin) -> bool {
+        let Some(watch) = self.watches.get(origin.watch) else {
+            return true;
+        };
+        let waits = || {
+            let key = (origin.watch, origin.version);
+            self.in_hand().waiting.contains_key(&key)
+        };
+        origin.version <= watch.routed() && !waits()
     }
 
     /// The watches that are read.
@@ -196,17 +214,22 @@ impl InHand {
     /// The first of the batch waits for a lookup.
     fn set_aside(&mut self) {
         if let Some(origin) = self.batch.pop_front() {
-            let key = (origin.watch, origin.resume);
-            *self.waiting.entry(key).or_default() += 1;
+            let waiting = self.waiting.entry((origin.watch, origin.version));
+            let waiting = waiting.or_insert(Waiting {
+                count: 0,
+                resume: origin.resume,
+            });
+            waiting.count += 1;
+            waiting.resume = origin.resume.min(waiting.resume);
         }
     }
 
     /// One that has waited is handed out.
     fn return_waiting(&mut self, origin: Origin) {
-        let key = (origin.watch, origin.resume);
-        if let Some(count) = self.waiting.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
+        let key = (origin.watch, origin.version);
+        if let Some(waiting) = self.waiting.get_mut(&key) {
+            waiting.count -= 1;
+            if waiting.count == 0 {
                 self.waiting.remove(&key);
             }
         }

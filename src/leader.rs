@@ -2,7 +2,6 @@
 //!
 //! Without leader election this process is the only one, and delivers at once.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tracing::{error, info, warn};
 use crate::app::{App, Kept};
 use crate::checkpoint::{CheckpointFile, Store};
 use crate::cluster::Cluster;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::health::Health;
 use crate::lease::Lease;
 use crate::reload::ConfigFile;
@@ -37,8 +36,8 @@ pub struct Candidate {
     pub config: Config,
     /// What it is called in messages.
     pub path: String,
-    /// The file that it is read from, if it is one.
-    pub file: Option<PathBuf>,
+    /// The file that it is read from, if it is one that can be read again.
+    pub file: Option<ConfigFile>,
     /// What is watched.
     pub cluster: Arc<Cluster>,
     /// Where it is said who delivers.
@@ -73,14 +72,9 @@ impl Candidate {
                 () = shutdown.cancelled() => return Ok(()),
             };
             // It may have changed while this process stood by.
-            let newest = file.as_deref().and_then(read_again);
+            let newest = file.as_ref().and_then(read_again);
             let oldest = || {
-                let path = file.clone();
-                // Nothing that was seen in it is what runs.
-                let unread = path.map(|path| ConfigFile {
-                    path,
-                    text: String::new(),
-                });
+                let unread = file.clone().map(ConfigFile::unread);
                 config.take().map(|config| (config, unread))
             };
             let Some((config, file)) = newest.or_else(oldest) else {
@@ -122,19 +116,14 @@ impl Candidate {
 const UNREADABLE: Duration = Duration::from_secs(10);
 
 /// What is in the file now. Only a mistake that was made since the start can be in it.
-fn read_again(path: &Path) -> Option<(Config, Option<ConfigFile>)> {
-    let read = config::read(path).and_then(|text| {
-        let loaded = Config::of_text(&text, &path.display().to_string())?;
-        let path = path.to_owned();
-        Ok((loaded.config, Some(ConfigFile { path, text })))
-    });
-    let told = read.inspect_err(|problem| {
+fn read_again(file: &ConfigFile) -> Option<(Config, Option<ConfigFile>)> {
+    let told = file.read_again().inspect_err(|problem| {
         error!(
             error = crate::telemetry::chain(problem),
             "the configuration can't be used"
         );
     });
-    told.ok()
+    told.ok().map(|(config, file)| (config, Some(file)))
 }
 
 // === impl Coordination ===

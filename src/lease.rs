@@ -20,8 +20,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use thiserror::Error;
-use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::outage::Outage;
@@ -43,12 +43,16 @@ pub struct Lease {
     api: Arc<Api<Object>>,
     config: Arc<LeaseConfig>,
     state: Arc<Mutex<State>>,
+    /// When the last write that has succeeded began.
+    renewed: Arc<watch::Sender<Instant>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// As it was read or written last.
+    /// As it was read or written last; `None` if that is not known.
     object: Option<Object>,
+    /// It is ours as soon as it can be written, whoever is said to hold it.
+    is_owed: bool,
     /// Who held it then, and since when that has not changed.
     seen: Option<(LeaseSpec, Instant)>,
     outage: Outage,
@@ -96,6 +100,7 @@ impl Lease {
             api: Arc::new(Api::namespaced(client, &config.namespace)),
             config: Arc::new(config),
             state: Arc::default(),
+            renewed: Arc::new(watch::Sender::new(Instant::now())),
         }
     }
 
@@ -132,8 +137,8 @@ impl Lease {
     }
 
     /// Takes it whoever holds it, for the checkpoint in it, where one process at a time is all there is. Waits for an API server
-    /// that does not answer: without the checkpoint everything would be delivered again, and what is not taken can't be
-    /// written later. One that refuses is told of.
+    /// that does not answer: without the checkpoint everything would be delivered again. One that refuses is told of, and it is
+    /// taken when it can be written.
     pub async fn take(&self) -> Option<String> {
         let mut state = self.state.lock().await;
         let mut checkpoint = None;
@@ -150,6 +155,7 @@ impl Lease {
             };
             self.tell(&mut state, &error);
             if error.is_refusal() {
+                state.is_owed = true;
                 return checkpoint;
             }
             sleep(LOOK).await;
@@ -158,29 +164,41 @@ impl Lease {
 
     /// Renews it until it is lost.
     pub async fn hold(&self) -> LeaseError {
-        let mut renewed = Instant::now();
         loop {
+            let renewed = self.renewed();
             sleep(RENEW).await;
-            let mut state = self.state.lock().await;
-            match self
-                .write_ours(&mut state, None, Some(&self.config.identity))
-                .await
-            {
-                Ok(()) => {
-                    renewed = Instant::now();
-                    if state.outage.over().is_some() {
-                        info!(lease = self.config.name, "the lease is renewed again");
-                    }
-                }
-                Err(lost @ LeaseError::Lost(_)) => return lost,
-                Err(error) => {
-                    self.tell(&mut state, &error);
-                    if renewed.elapsed() + RENEW > DEADLINE {
-                        return error;
-                    }
-                }
+            // Whatever takes its time, be it the write of a checkpoint.
+            let error = match timeout_at(renewed + DEADLINE, self.renew()).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(lost @ LeaseError::Lost(_))) => return lost,
+                Ok(Err(error)) => error,
+                Err(_) => LeaseError::Late,
+            };
+            if self.renewed().elapsed() + RENEW >= DEADLINE {
+                return error;
             }
         }
+    }
+
+    async fn renew(&self) -> Result<(), LeaseError> {
+        let mut state = self.state.lock().await;
+        let identity = Some(self.config.identity.as_str());
+        let renewed = self.write_ours(&mut state, None, identity).await;
+        match &renewed {
+            Ok(()) => {
+                if state.outage.over().is_some() {
+                    info!(lease = self.config.name, "the lease is renewed again");
+                }
+            }
+            Err(LeaseError::Lost(_)) => {}
+            Err(error) => self.tell(&mut state, error),
+        }
+        renewed
+    }
+
+    /// When it was renewed last.
+    fn renewed(&self) -> Instant {
+        *self.renewed.borrow()
     }
 
     /// Keeps a checkpoint in it, if it is still ours.
@@ -218,9 +236,10 @@ impl Lease {
             if state.object.is_none() {
                 self.read(state).await?;
             }
+            let is_owed = state.is_owed;
             let other = state
                 .holder()
-                .filter(|other| *other != self.config.identity);
+                .filter(|other| !is_owed && *other != self.config.identity);
             if let Some(other) = other {
                 return Err(LeaseError::Lost(other));
             }
@@ -250,7 +269,9 @@ impl Lease {
         checkpoint: Option<&str>,
         holder: Option<&str>,
     ) -> Result<(), LeaseError> {
-        let mut object = state.object.clone().unwrap_or_else(|| Object {
+        let (is_there, begun) = (state.object.is_some(), Instant::now());
+        // Whether it was written after all is to be seen, if there is no answer or nobody waits for it.
+        let mut object = state.object.take().unwrap_or_else(|| Object {
             metadata: ObjectMeta {
                 name: Some(self.config.name.clone()),
                 ..ObjectMeta::default()
@@ -272,22 +293,15 @@ impl Lease {
             annotations.insert(CHECKPOINT.to_owned(), checkpoint.to_owned());
         }
         let parameters = PostParams::default();
-        let written = if state.object.is_some() {
+        let written = if is_there {
             in_time(self.api.replace(&self.config.name, &parameters, &object)).await
         } else {
             in_time(self.api.create(&parameters, &object)).await
         };
-        match written {
-            Ok(written) => {
-                state.object = Some(written);
-                Ok(())
-            }
-            Err(error) => {
-                // Whether it was written after all is to be seen.
-                state.object = None;
-                Err(error)
-            }
-        }
+        state.object = Some(written?);
+        state.is_owed = false;
+        self.renewed.send_replace(begun);
+        Ok(())
     }
 
     fn tell(&self, state: &mut MutexGuard<'_, State>, error: &LeaseError) {

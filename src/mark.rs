@@ -41,6 +41,7 @@ pub struct Progress {
 struct State {
     read: Mark,
     routed: Mark,
+    known: u64,
 }
 
 // === impl Mark ===
@@ -69,6 +70,19 @@ impl Progress {
         progress
     }
 
+    /// One whose API server has come as far as `version` at least, as others know.
+    #[must_use]
+    pub fn with_known(self, version: u64) -> Self {
+        self.state().known = version;
+        self
+    }
+
+    /// An API server that has not come so far has another history than it had.
+    pub fn known(&self) -> u64 {
+        let state = self.state();
+        state.known.max(state.read.version)
+    }
+
     /// Everything up to here has been handed on.
     pub fn read(&self) -> Mark {
         self.state().read
@@ -95,6 +109,7 @@ impl Progress {
             version: 0,
         };
         state.routed = state.read;
+        state.known = 0;
     }
 
     /// An event of this version is offered to receivers.
@@ -132,8 +147,11 @@ mod tests {
         });
         progress.route(progress.read().at("910"));
         let before = progress.read();
+        let progress = progress.with_known(2000);
+        assert_eq!(progress.known(), 2000);
         progress.start_over();
         assert!(progress.read() > before);
+        assert_eq!(progress.known(), 0);
         assert!(progress.read().at("5") > before.at("910"));
         assert_eq!(
             progress.routed(),

@@ -42,6 +42,8 @@ pub struct SourceMetrics {
     pub lists: IntCounterVec,
     /// By `cause`.
     pub malformed: IntCounterVec,
+    /// Times that something may have expired unseen.
+    pub gaps: IntCounter,
     errors: IntCounter,
     too_old: IntCounter,
     received: IntCounterVec,
@@ -319,7 +321,16 @@ impl SourceMetrics {
 
     /// The API server sent something.
     pub fn heard(&self) {
-        self.last_activity.set(now());
+        if !self.again {
+            self.last_activity.set(now());
+        }
+    }
+
+    /// Counts a watch that was closed because nothing took its events, which is how it goes where they are read once more.
+    pub fn queue_full(&self) {
+        if !self.again {
+            self.restarts.with_label_values(&["queue_full"]).inc();
+        }
     }
 
     /// Counts an event that a first list leaves out.
@@ -335,6 +346,9 @@ impl SourceMetrics {
 
     /// Counts a connection that failed.
     pub fn failed(&self, cause: &'static str) {
+        if self.again {
+            return;
+        }
         self.errors.inc();
         self.restarts.with_label_values(&[cause]).inc();
         if let Some(incumbent) = &self.incumbent {

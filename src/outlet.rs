@@ -118,14 +118,6 @@ impl Outlet {
             }
             return Offer::Done;
         }
-        if let Some(expired) = state.close_account(origin.watch) {
-            self.metrics.expired.inc_by(expired);
-            warn!(
-                receiver = self.name,
-                events = expired,
-                "the API server had forgotten events before the receiver could take them"
-            );
-        }
         if self.is_too_old(event, policy) {
             return Offer::Done;
         }
@@ -221,6 +213,40 @@ impl Outlet {
         info!(receiver = self.name, "the receiver has caught up");
     }
 
+    /// Counts what is gone for good, watch by watch, of what the receiver has missed: when the router, which is at `marks`, is
+    /// past what the catch-up has found. False while some watch is not that far.
+    pub fn close_accounts(&self, marks: &[Mark]) -> bool {
+        let mut state = self.state();
+        let State { missed, had, .. } = &mut *state;
+        let mut expired = 0;
+        for (missed, (had, mark)) in missed.iter_mut().zip(had.iter().zip(marks)) {
+            if missed.returning && mark >= had {
+                let Missed { events, found, .. } = std::mem::take(missed);
+                expired += events.saturating_sub(found);
+            }
+        }
+        if expired > 0 {
+            self.metrics.expired.inc_by(expired);
+            warn!(
+                receiver = self.name,
+                events = expired,
+                "the API server had forgotten events before the receiver could take them"
+            );
+        }
+        !state.missed.iter().any(|missed| missed.returning)
+    }
+
+    /// What it has missed was by other routes than what it will be found by: there is nothing to compare.
+    pub fn forget_missed(&self) {
+        let mut state = self.state();
+        for missed in &mut state.missed {
+            *missed = Missed {
+                returning: missed.returning,
+                ..Missed::default()
+            };
+        }
+    }
+
     /// Nothing more comes for the receiver: its queue ends.
     pub fn close(&self) {
         let mut state = self.state();
@@ -279,13 +305,6 @@ impl State {
     fn have(&mut self, marks: &[Mark]) {
         raise(&mut self.had, marks);
     }
-
-    /// The router is past what the catch-up has found: what is missing now is gone.
-    fn close_account(&mut self, watch: usize) -> Option<u64> {
-        let missed = self.missed.get_mut(watch).filter(|one| one.returning)?;
-        let Missed { events, found, .. } = std::mem::take(missed);
-        Some(events.saturating_sub(found)).filter(|expired| *expired > 0)
-    }
 }
 
 // === impl Missed ===
@@ -305,5 +324,91 @@ impl Missed {
 fn raise(marks: &mut [Mark], to: &[Mark]) {
     for (mark, &to) in marks.iter_mut().zip(to) {
         *mark = to.max(*mark);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchQueue, queue};
+    use crate::enrich::Enricher;
+    use crate::intake::Intake;
+    use crate::metrics::Metrics;
+
+    fn event(watch: usize, version: u64) -> Arc<Event> {
+        Arc::new(Event {
+            origin: Origin {
+                watch,
+                version: at(version),
+                ..Origin::default()
+            },
+            ..Event::default()
+        })
+    }
+
+    fn at(version: u64) -> Mark {
+        Mark {
+            history: 0,
+            version,
+        }
+    }
+
+    /// An outlet of two watches that is parked at 10 and has been offered 11 to 13 of each; its queue's two ends, and the
+    /// router's backlog.
+    fn parked() -> (Outlet, QueueSender, BatchQueue, Arc<Backlog>) {
+        let (sender, queued) = queue(1 << 20);
+        let metrics = Metrics::new(None).unwrap();
+        let handles = metrics.receiver("r", &sender.probe());
+        let watches = vec![Arc::default(), Arc::default()];
+        let (events, read) = queue(1);
+        let intake = Intake::new(read, events.probe(), Enricher::default(), watches);
+        let backlog = Arc::clone(intake.backlog());
+        let had = vec![at(10); 2];
+        let (spare, _) = queue(1);
+        let outlet = Outlet::new(
+            "r".into(),
+            spare,
+            handles,
+            had.clone(),
+            Arc::clone(&backlog),
+        );
+        outlet.park(&had);
+        for (watch, version) in [(0, 11), (0, 12), (0, 13), (1, 11), (1, 12), (1, 13)] {
+            assert!(matches!(
+                outlet.offer(&event(watch, version), Policy::default()),
+                Offer::Done
+            ));
+        }
+        (outlet, sender, queued, backlog)
+    }
+
+    #[test]
+    fn what_is_gone_is_counted_when_the_router_is_past_what_was_found_in_each_watch() {
+        let (outlet, sender, _queued, backlog) = parked();
+        outlet.found(event(0, 13).origin, true);
+        outlet.found(event(1, 12).origin, true);
+        outlet.return_to(&backlog, &[at(13), at(20)], sender);
+        let expired = || outlet.metrics.expired.get();
+        assert!(!outlet.close_accounts(&[at(13), at(19)]));
+        assert_eq!(expired(), 2);
+        assert!(!outlet.close_accounts(&[at(13), at(19)]));
+        assert_eq!(expired(), 2, "once");
+        // The router comes to one that the catch-up has found first.
+        outlet.found(event(1, 15).origin, false);
+        outlet.offer(&event(1, 15), Policy::default());
+        assert!(outlet.close_accounts(&[at(13), at(20)]));
+        assert_eq!(expired(), 4);
+    }
+
+    #[test]
+    fn routes_that_change_leave_nothing_to_compare() {
+        let (outlet, sender, _queued, backlog) = parked();
+        outlet.forget_missed();
+        outlet.offer(&event(0, 14), Policy::default());
+        // Found, and none of those that were counted.
+        outlet.found(event(0, 12).origin, true);
+        outlet.return_to(&backlog, &[at(14); 2], sender);
+        assert!(outlet.close_accounts(&[at(14); 2]));
+        assert_eq!(outlet.metrics.expired.get(), 1, "14");
     }
 }

@@ -48,11 +48,12 @@ struct Seen {
 }
 
 /// The file of a configuration, and what was read of it.
+#[derive(Clone)]
 pub struct ConfigFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What is in it.
-    pub text: String,
+    path: PathBuf,
+    text: String,
+    /// What was in it when the program started, which some settings are kept to.
+    at_start: Fingerprints,
 }
 
 /// By receiver, the files that it is made of besides the configuration.
@@ -96,13 +97,23 @@ impl Reloader {
         metrics: Arc<Metrics>,
         asked: Arc<Notify>,
     ) -> Self {
-        let (path, text) = file.map(|file| (file.path, file.text)).unzip();
-        let running = text.as_deref().map(fingerprints).unwrap_or_default();
         let Named { files, held } = names;
-        let seen = text.map(|text| Seen {
-            text,
-            held: held.clone(),
-        });
+        let (mut path, mut seen, mut running) = (None, None, Fingerprints::default());
+        if let Some(file) = file {
+            let read = fingerprints(&file.text);
+            if !file.text.is_empty() {
+                tell_of_settings(&file.at_start, &read);
+            }
+            running = Fingerprints {
+                settings: file.at_start.settings,
+                ..read
+            };
+            path = Some(file.path);
+            seen = Some(Seen {
+                text: file.text,
+                held: held.clone(),
+            });
+        }
         Self {
             path,
             seen,
@@ -225,18 +236,19 @@ impl Reloader {
     }
 
     fn take(&mut self, change: Change) -> Vec<Receiver> {
-        let settings = self.running.changed_settings(&change.fingerprints);
-        if !settings.is_empty() {
-            warn!(
-                keys = settings.join(", "),
-                "these settings have changed and take effect at the next start"
-            );
-        }
-        // What runs does not follow them: they are told of until then.
-        self.running.receivers = change.fingerprints.receivers;
+        tell_of_settings(&self.running, &change.fingerprints);
+        let is_rerouted = self.running.route != change.fingerprints.route;
+        // What runs does not follow the settings: they are told of until then.
+        self.running = Fingerprints {
+            settings: std::mem::take(&mut self.running.settings),
+            ..change.fingerprints
+        };
         self.held = change.held;
         let table = Arc::new(change.table);
         let before = self.tables.send_replace(Arc::clone(&table));
+        if is_rerouted {
+            table.legs.iter().for_each(|leg| leg.outlet.forget_missed());
+        }
         let removed = before
             .legs
             .iter()
@@ -267,6 +279,41 @@ impl Reloader {
     }
 }
 
+// === impl ConfigFile ===
+
+impl ConfigFile {
+    /// The file at `path`, in which `text` was when the program started.
+    pub fn new(path: PathBuf, text: String) -> Self {
+        Self {
+            path,
+            at_start: fingerprints(&text),
+            text,
+        }
+    }
+
+    /// What is in it now, for one whose turn comes later.
+    pub fn read_again(&self) -> Result<(Config, Self), ConfigError> {
+        let text = config::read(&self.path)?;
+        let loaded = Config::of_text(&text, &self.path.display().to_string())?;
+        Ok((
+            loaded.config,
+            Self {
+                text,
+                ..self.clone()
+            },
+        ))
+    }
+
+    /// The file, whatever is in it: nothing of that is what runs.
+    #[must_use]
+    pub fn unread(self) -> Self {
+        Self {
+            text: String::new(),
+            ..self
+        }
+    }
+}
+
 // === impl Named ===
 
 impl Named {
@@ -294,6 +341,16 @@ fn contents(files: &Files) -> BTreeMap<String, u64> {
         .iter()
         .map(|(name, files)| (name.clone(), hash(files)))
         .collect()
+}
+
+fn tell_of_settings(running: &Fingerprints, read: &Fingerprints) {
+    let settings = running.changed_settings(read);
+    if !settings.is_empty() {
+        warn!(
+            keys = settings.join(", "),
+            "these settings have changed and take effect at the next start"
+        );
+    }
 }
 
 fn fingerprints(text: &str) -> Fingerprints {

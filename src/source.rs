@@ -4,7 +4,8 @@
 //! nothing downstream takes more, the watch is closed, and resumed from the same version when there is room again.
 //!
 //! What it hands on twice: after an outage that the API server's history (five minutes) does not bridge, nothing; after
-//! a first list that was cut off, that list again. Documents have ids that make this harmless in OpenSearch.
+//! a first list that was cut off, that list again. What it can't hand on: what has expired (an hour) while no watch was
+//! open, of which it tells from when to when. Documents have ids that make this harmless in OpenSearch.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use crate::retry::{Backoff, RetryLimits};
 pub mod client;
 pub mod collection;
 pub mod frames;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod watcher;
 
 /// Which Events to watch.
@@ -40,8 +43,10 @@ pub struct SourceConfig {
     pub namespace: Option<String>,
     /// Goes into every event.
     pub cluster_name: String,
-    /// On a first start, events older than this are left out.
-    pub max_event_age: Duration,
+    /// Where all there is has to be listed, events from before are left out.
+    pub since: Time,
+    /// When the process before has ended, as far as is known: what expired since then, nobody has seen.
+    pub unwatched_since: Option<Time>,
     /// Which of the watches this is, as its events' [`Origin`] says.
     pub watch: usize,
     /// What to do when the API server turns out to have another history, because it was restored from a backup.
@@ -70,6 +75,8 @@ pub struct Source {
     queue: Arc<QueueSender>,
     progress: Arc<Progress>,
     position: Position,
+    /// Since when no watch is open that could be gone on with, if none is.
+    unwatched_since: Option<Time>,
 }
 
 /// How far the Source is.
@@ -110,6 +117,7 @@ impl Source {
             streaming_lists: config.on_other_history == OnOtherHistory::StartOver,
         };
         Self {
+            unwatched_since: config.unwatched_since,
             client,
             config,
             metrics,
@@ -139,10 +147,8 @@ impl Source {
                     "receivers take no more events: the watch is closed until they do"
                 );
             }
-            self.metrics
-                .restarts
-                .with_label_values(&["queue_full"])
-                .inc();
+            self.metrics.queue_full();
+            self.unwatched_since.get_or_insert_with(Time::now);
             self.queue.push(Arc::clone(&event)).await;
             // Room for one event would be taken up at once, and the watch closed again.
             self.queue.half_empty().await;
@@ -185,8 +191,12 @@ impl Source {
                     );
                     continue;
                 }
-                Ok(Update::InitDone(version)) => {
+                Ok(Update::InitDone {
+                    version,
+                    reaches_back,
+                }) => {
                     debug!(namespace = self.namespace(), version, "listed");
+                    self.watched_again(reaches_back || self.position.version.is_none());
                     self.progress.read_to(&version);
                     self.position = Position {
                         version: Some(version),
@@ -199,6 +209,7 @@ impl Source {
                 }
                 Ok(Update::Opened(version)) => {
                     debug!(namespace = self.namespace(), version, "watching");
+                    self.watched_again(true);
                     self.connected(&mut outage);
                     continue;
                 }
@@ -239,8 +250,25 @@ impl Source {
         self.progress.read_to(version);
     }
 
+    /// A watch goes on, and if `is_whole` with everything that has happened meanwhile.
+    fn watched_again(&mut self, is_whole: bool) {
+        let Some(since) = self.unwatched_since.take().filter(|_| !is_whole) else {
+            return;
+        };
+        if self.config.on_other_history == OnOtherHistory::Wait {
+            return;
+        }
+        self.metrics.gaps.inc();
+        warn!(
+            namespace = self.namespace(),
+            from = %since.seconds(),
+            to = %Time::now().seconds(),
+            "no watch was open, and nothing that is older is left: events of that time may have expired unseen"
+        );
+    }
+
     /// The versions that are known say nothing about the API server any more.
-    async fn start_over(&self) {
+    async fn start_over(&mut self) {
         if self.config.on_other_history == OnOtherHistory::Wait {
             return std::future::pending().await;
         }
@@ -249,6 +277,7 @@ impl Source {
             "the API server has another history, as if restored from a backup: all of its events are read"
         );
         self.progress.start_over();
+        self.position.version = None;
     }
 
     /// Waits until the queue has taken `event`. False if the watch has to be closed first.
@@ -275,6 +304,7 @@ impl Source {
         WatchConfig {
             path,
             start: self.position.version.clone(),
+            known: self.progress.known(),
             streaming_lists: self.position.streaming_lists,
             watch_timeout: self.config.watch_timeout,
             grace: self.config.watch_grace,
@@ -282,10 +312,9 @@ impl Source {
         }
     }
 
-    /// On a first start what is older than people care for is left out. After that a gap is filled whatever its age.
+    /// What was older than people care for at the first start is left out. After that a gap is filled whatever its age.
     fn is_too_old(&self, event: &Event) -> bool {
-        self.position.version.is_none()
-            && event.occurred().age(Time::now()) > self.config.max_event_age
+        self.position.version.is_none() && event.occurred() < self.config.since
     }
 
     /// Counts an event, and completes it. `None` for one that nothing can be done with.
@@ -323,6 +352,7 @@ impl Source {
 
     fn failed(&mut self, error: &WatchError, outage: &mut Outage) {
         self.metrics.failed(error.cause());
+        self.unwatched_since.get_or_insert_with(Time::now);
         let text = crate::telemetry::chain(error);
         // Once per failure: repetitions say nothing new.
         if outage.is_news(&text) {
@@ -412,3 +442,6 @@ impl StreamBackoff for Reconnects {
     /// Does nothing: kube-runtime calls it at every update, and a watch that opens only to fail at once has some.
     fn reset(&mut self) {}
 }
+
+#[cfg(test)]
+mod tests;

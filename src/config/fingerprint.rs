@@ -12,6 +12,8 @@ use crate::yaml;
 pub struct Fingerprints {
     /// By the receiver's name.
     pub receivers: BTreeMap<String, u64>,
+    /// Of the routes.
+    pub route: u64,
     /// By the key at the top of the file, but for `route` and `receivers`.
     pub settings: BTreeMap<String, u64>,
 }
@@ -28,7 +30,7 @@ impl Fingerprints {
         };
         for (key, value) in keys {
             match (key.as_str(), value) {
-                ("route", _) => {}
+                ("route", value) => fingerprints.route = hash(&value),
                 ("receivers", Value::Array(receivers)) => {
                     let named = receivers.iter().map(|receiver| {
                         let name = &receiver["name"];
@@ -78,14 +80,15 @@ mod tests {
             "logLevel: info\nroute: {}\nreceivers:\n- {name: a, stdout: {}}\n- {name: b, webhook: {endpoint: x, password: $P}}",
         );
         let same = of(
-            "receivers: # moved\n- webhook:\n    password: secret\n    endpoint: x\n  name: b\n- {name: a, stdout: {}}\nlogLevel: info\nroute: {match: [{receiver: a}]}",
+            "receivers: # moved\n- webhook:\n    password: secret\n    endpoint: x\n  name: b\n- {name: a, stdout: {}}\nlogLevel: info\nroute: {}",
         );
         assert_eq!(before, same);
         let numbers = of("receivers: [{name: 8080, stdout: {}}]");
         assert!(numbers.receivers.contains_key("8080"), "{numbers:?}");
         let after = of(
-            "logLevel: debug\nnamespace: x\nreceivers: [{name: a, stdout: {}}, {name: b, webhook: {endpoint: y, password: $P}}]",
+            "logLevel: debug\nnamespace: x\nroute: {match: [{receiver: a}]}\nreceivers: [{name: a, stdout: {}}, {name: b, webhook: {endpoint: y, password: $P}}]",
         );
+        assert_ne!(before.route, after.route);
         assert_eq!(before.receivers["a"], after.receivers["a"]);
         assert_ne!(before.receivers["b"], after.receivers["b"]);
         assert_eq!(before.changed_settings(&after), ["logLevel", "namespace"]);

@@ -64,6 +64,12 @@ impl ObjectCache {
         Self(Cache::with_weighter(expected, capacity, Weights))
     }
 
+    /// How many of average size.
+    pub(super) fn size(&self) -> usize {
+        let capacity = usize::try_from(self.0.capacity()).unwrap_or(usize::MAX);
+        capacity / AVERAGE
+    }
+
     pub(super) fn get(&mut self, reference: &Reference, now: Instant) -> Option<Object> {
         let entry = self.0.get(reference)?;
         if now < entry.until {

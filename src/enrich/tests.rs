@@ -300,6 +300,8 @@ async fn an_event_that_would_wait_too_long_for_a_token_goes_out_at_once() {
     let waits = ["a", "b", "c", "d", "e", "f", "g"].map(&mut wait);
     assert_eq!(waits, [true, true, true, true, true, false, false]);
     assert_eq!(server.count("limited"), 2);
+    assert!(enricher.another().enrich(about("Pod", "h", UID)).is_some());
+    assert_eq!(server.count("limited"), 3, "the limit is one for all");
     for _ in 0..5 {
         assert!(!enricher.next().await.involved_object.labels.is_empty());
     }

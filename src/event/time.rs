@@ -36,6 +36,12 @@ impl Time {
             .unwrap_or(std::time::Duration::ZERO)
     }
 
+    /// So long before this.
+    #[must_use]
+    pub fn before(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
+
     /// The date and the time of day in UTC.
     pub fn civil(self) -> DateTime {
         self.0

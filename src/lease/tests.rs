@@ -19,6 +19,8 @@ struct Kept {
     version: u64,
     /// Answers nothing but this.
     down: Option<u16>,
+    /// Does not answer at all.
+    hangs: bool,
     writes: u32,
     read_only: bool,
     /// How many writes come second.
@@ -31,6 +33,9 @@ impl Server {
         let service = tower::service_fn(move |request: Request<Body>| {
             let server = server.clone();
             async move {
+                if server.0.lock().unwrap().hangs {
+                    std::future::pending::<()>().await;
+                }
                 let method = request.method().clone();
                 let body = request.into_body().collect().await.unwrap().to_bytes();
                 let (status, body) = server.answer(&method, &body);
@@ -169,6 +174,35 @@ async fn the_holder_steps_back_before_others_take_over_when_it_cannot_renew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_holder_steps_back_in_time_even_if_a_checkpoint_is_being_written() {
+    let server = Server::default();
+    let first = server.lease("first");
+    first.acquire().await;
+    first.save("marks").await.unwrap();
+    let start = Instant::now();
+    server.0.lock().unwrap().hangs = true;
+    let saving = async {
+        loop {
+            assert!(first.save("more").await.is_err());
+        }
+    };
+    let lost = tokio::select! {
+        lost = first.hold() => lost,
+        never = saving => never,
+    };
+    assert!(matches!(lost, LeaseError::Late), "{lost}");
+    let at = start.elapsed();
+    assert!(at <= DEADLINE && at + RENEW >= DEADLINE, "{at:?}");
+    // What was under way when it stepped back is not believed.
+    server.0.lock().unwrap().hangs = false;
+    server.lease("second").take().await;
+    assert!(matches!(
+        first.save("stale").await,
+        Err(LeaseError::Lost(_))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_short_outage_costs_nothing() {
     let server = Server::default();
     let first = server.lease("first");
@@ -182,13 +216,13 @@ async fn a_short_outage_costs_nothing() {
     waiting.await;
     let mut holding = Box::pin(first.hold());
     server.down(Some(500));
-    for _ in 0..3 {
-        advance(RENEW).await;
+    for _ in 0..60 {
+        advance(RENEW / 20).await;
         assert!((&mut holding).now_or_never().is_none());
     }
     server.down(None);
-    for _ in 0..30 {
-        advance(RENEW).await;
+    for _ in 0..600 {
+        advance(RENEW / 20).await;
         assert!((&mut holding).now_or_never().is_none(), "it goes on");
     }
 }
@@ -225,8 +259,13 @@ async fn where_there_is_one_process_it_does_not_wait_for_its_predecessor() {
     assert_eq!(server.lease("third").take().await.unwrap(), "marks");
     // It can be read and not written, which costs nothing yet.
     server.0.lock().unwrap().read_only = true;
-    assert_eq!(server.lease("reader").take().await.unwrap(), "marks");
+    let reader = server.lease("reader");
+    assert_eq!(reader.take().await.unwrap(), "marks");
+    assert!(matches!(reader.save("m").await, Err(LeaseError::Api(_))));
+    // Somebody gives it the right.
     server.0.lock().unwrap().read_only = false;
+    reader.save("marks").await.unwrap();
+    assert_eq!(server.holder(), "reader");
     // The one before wrote once more, between our reading and our writing.
     server.0.lock().unwrap().conflicts = 1;
     let after = server.lease("after");

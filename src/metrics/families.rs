@@ -163,6 +163,10 @@ impl<'a> Families<'a> {
         for cause in ["not_json", "unexpected", "too_long", "no_identity"] {
             malformed.with_label_values(&[cause]);
         }
+        let gaps = self.counter(
+            "watch_gaps_total",
+            "Times that no watch was open for so long that events may have expired unseen.",
+        )?;
         let errors = self.counter(
             "watch_errors_total",
             "Connections for a watch or a list that failed.",
@@ -172,6 +176,7 @@ impl<'a> Families<'a> {
             restarts,
             lists,
             malformed,
+            gaps,
             errors,
             too_old,
             received,

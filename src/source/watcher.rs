@@ -35,6 +35,9 @@ pub struct WatchConfig {
     pub path: String,
     /// Yield only what is newer than this version. `None` yields all there is first.
     pub start: Option<String>,
+    /// A server that has not come as far as this version is not the one that it was, or was restored from a backup: all it has
+    /// is yielded.
+    pub known: u64,
     /// List by a watch that begins with all objects (KEP-3157), where the server can, rather than by pages.
     pub streaming_lists: bool,
     /// How long the API server is asked to keep a watch open, at least. Up to half as long again is added at random.
@@ -57,8 +60,14 @@ pub enum Update<K> {
     },
     /// An object of the list.
     InitApply(K),
-    /// The list is complete: everything up to this version has been yielded.
-    InitDone(String),
+    /// The list is complete.
+    InitDone {
+        /// Everything up to this version has been yielded.
+        version: String,
+        /// Something was in it that is no newer than what was known. Objects expire in the order that they were written
+        /// in, so nothing that is newer can have expired.
+        reaches_back: bool,
+    },
     /// An object has been added or changed.
     Apply(K),
     /// An object is gone, as of this version.
@@ -93,9 +102,10 @@ pub enum InitReason {
 }
 
 /// A watch that ends sooner did not end because its time was over.
-const HEALTHY_AFTER: Duration = Duration::from_secs(2);
+pub(super) const HEALTHY_AFTER: Duration = Duration::from_secs(2);
 /// The longest that a server's request to be left alone is obeyed.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(2);
+
 /// Watches the objects behind `config.path`.
 pub fn watcher<K: Versioned>(
     client: Client,
@@ -113,6 +123,7 @@ pub fn watcher<K: Versioned>(
     };
     let WatchConfig {
         path,
+        known,
         streaming_lists,
         watch_timeout,
         grace,
@@ -130,7 +141,9 @@ pub fn watcher<K: Versioned>(
         collection,
         streaming_lists,
         page_size,
+        known,
         state,
+        reaches_back: false,
         strikes,
         not_before: None,
     };
@@ -188,7 +201,11 @@ struct Machine<K> {
     collection: Collection,
     streaming_lists: bool,
     page_size: u32,
+    /// See [`WatchConfig`].
+    known: u64,
     state: State<K>,
+    /// See [`Update::InitDone`], of the list under way.
+    reaches_back: bool,
     strikes: Strikes,
     /// When the server wants to be asked again.
     not_before: Option<Instant>,
@@ -237,15 +254,8 @@ impl<K: Versioned> Machine<K> {
                 Ok(page) => page,
                 Err(failure) => return Err(self.failed(failure)),
             };
-            if let (Ok(ours), Ok(theirs)) = (
-                version.parse::<u64>(),
-                page.metadata.resource_version.parse::<u64>(),
-            ) && theirs < ours
-            {
-                self.state = State::Empty {
-                    floor: None,
-                    reason: InitReason::Ahead,
-                };
+            if self.is_ahead(version.parse().ok(), &page.metadata.resource_version) {
+                self.start_over();
                 return Ok(None);
             }
         }
@@ -375,6 +385,20 @@ impl<K: Versioned> Machine<K> {
         self.state = State::Empty {
             floor: version.parse().ok(),
             reason,
+        };
+    }
+
+    /// Whether we know of versions that the server has not come to.
+    fn is_ahead(&self, ours: Option<u64>, theirs: &str) -> bool {
+        let known = self.known.max(ours.unwrap_or(0));
+        theirs.parse().is_ok_and(|theirs: u64| theirs < known)
+    }
+
+    fn start_over(&mut self) {
+        self.known = 0;
+        self.state = State::Empty {
+            floor: None,
+            reason: InitReason::Ahead,
         };
     }
 

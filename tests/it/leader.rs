@@ -56,6 +56,9 @@ async fn leaders_follow_each_other_and_nothing_is_lost_or_doubled() {
     })
     .await;
 
+    // What the second has started with is not all of what it will find in its file.
+    let changed = format!("{config}clusterName: later\n");
+    std::fs::write(second.config(), changed).unwrap();
     // It ends in good order: the second takes over at once, from where the first was.
     first.signal("-TERM");
     committed.extend(commit(&events, namespace, 100..150).await);
@@ -63,6 +66,9 @@ async fn leaders_follow_each_other_and_nothing_is_lost_or_doubled() {
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("the lease is given back"), "{log}");
     eventually("the second leads", async || leads(&second).await).await;
+    let log = second.log();
+    let told = "these settings have changed and take effect at the next start";
+    assert!(log.contains(told) && log.contains("clusterName"), "{log}");
     committed.extend(commit(&events, namespace, 150..200).await);
     eventually("all are written, once", async || {
         written(&file) == once(&committed)

@@ -35,6 +35,7 @@ impl<K: Versioned> Machine<K> {
         reason: InitReason,
     ) -> Result<Option<Update<K>>, WatchError> {
         self.state = State::Empty { floor, reason };
+        self.reaches_back = false;
         if self.streaming_lists && self.strikes.lists < 2 {
             if self.collection.server_minor().await? >= STREAMING_LISTS_SINCE {
                 let query =
@@ -84,7 +85,7 @@ impl<K: Versioned> Machine<K> {
         next: Option<String>,
         version: String,
     ) -> Result<Option<Update<K>>, WatchError> {
-        if let Some(item) = items.find(|item| is_above(item, floor)) {
+        if let Some(item) = items.find(|item| self.is_above(item, floor)) {
             self.state = State::Paging {
                 floor,
                 items,
@@ -98,7 +99,10 @@ impl<K: Versioned> Machine<K> {
                 version: version.clone(),
                 verify: false,
             };
-            return Ok(Some(Update::InitDone(version)));
+            return Ok(Some(Update::InitDone {
+                version,
+                reaches_back: self.reaches_back,
+            }));
         };
         let mut query = format!("limit={}", self.page_size);
         if !token.is_empty() {
@@ -107,6 +111,10 @@ impl<K: Versioned> Machine<K> {
         }
         match self.collection.get::<Page<K>>(&query).await {
             Ok(page) => {
+                if self.is_ahead(floor, &page.metadata.resource_version) {
+                    self.start_over();
+                    return Ok(None);
+                }
                 // Pages after an expired token are of a later version. The watch starts from the first, or what changed
                 // between the two would be missed.
                 let version = if version.is_empty() {
@@ -173,18 +181,28 @@ impl<K: Versioned> Machine<K> {
                     reason,
                     watch,
                 };
-                Ok(is_above(&object, floor).then_some(Update::InitApply(object)))
+                Ok(self
+                    .is_above(&object, floor)
+                    .then_some(Update::InitApply(object)))
             }
             Ok(Some(Frame::Bookmark {
                 version,
                 ends_list: true,
             })) => {
+                if self.is_ahead(floor, &version) {
+                    // What was left out of the list may be what is missing.
+                    self.start_over();
+                    return Ok(None);
+                }
                 self.strikes = Strikes::default();
                 self.state = State::Watching {
                     version: version.clone(),
                     watch,
                 };
-                Ok(Some(Update::InitDone(version)))
+                Ok(Some(Update::InitDone {
+                    version,
+                    reaches_back: self.reaches_back,
+                }))
             }
             Ok(Some(Frame::Deleted { .. } | Frame::Bookmark { .. })) => {
                 self.state = State::StreamingList {
@@ -216,12 +234,14 @@ impl<K: Versioned> Machine<K> {
             }
         }
     }
-}
 
-/// Whether a listed object is newer than what is known. One whose version is no number counts as newer.
-fn is_above<K: Versioned>(object: &K, floor: Option<u64>) -> bool {
-    match (object.resource_version().parse::<u64>(), floor) {
-        (Ok(version), Some(floor)) => version > floor,
-        _ => true,
+    /// Whether a listed object is newer than what is known. One whose version is no number counts as newer.
+    fn is_above(&mut self, object: &K, floor: Option<u64>) -> bool {
+        let is_above = match (object.resource_version().parse::<u64>(), floor) {
+            (Ok(version), Some(floor)) => version > floor,
+            _ => true,
+        };
+        self.reaches_back |= !is_above;
+        is_above
     }
 }

@@ -1,209 +1,28 @@
 //! What the API server can do to a watcher, by a server that does it on command.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
 use kube::runtime::WatchStreamExt as _;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpListener;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::timeout;
 
 use super::*;
 use crate::event::Event;
-
-/// One answer of the server.
-#[derive(Debug, Clone)]
-enum Reply {
-    /// A status and a body.
-    Status(u16, String),
-    /// A status, `Retry-After`, no body.
-    Busy(u16, u64),
-    /// Frames, then what follows.
-    Frames(Vec<String>, Then),
-    /// The connection is cut before an answer.
-    Cut,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Then {
-    /// The end of the answer, in good order.
-    Close,
-    /// The connection is cut.
-    Cut,
-    /// Nothing, for ever.
-    Silence,
-    /// As [`Then::Close`], but the watch has been open for a while by then.
-    CloseLater,
-}
+use crate::source::testing::{
+    Reply, Server, Then, added, end_of_list, failure, frame, page, status,
+};
 
 type Updates = Pin<Box<dyn Stream<Item = Result<Update<Event>, WatchError>>>>;
 
-struct Server {
-    client: Client,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    /// Answers in this order; after that, with watches that stay open and silent.
-    async fn start(replies: Vec<Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let replies = Arc::new(Mutex::new(VecDeque::from(replies)));
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let (replies, seen) = (Arc::clone(&replies), Arc::clone(&seen));
-                tokio::spawn(async move {
-                    let (read, mut write) = stream.into_split();
-                    let mut lines = BufReader::new(read).lines();
-                    while let Ok(Some(request)) = lines.next_line().await {
-                        while lines
-                            .next_line()
-                            .await
-                            .is_ok_and(|line| line.is_some_and(|line| !line.is_empty()))
-                        {
-                        }
-                        let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-                        let reply = if path == "/version" {
-                            Reply::Status(200, r#"{"major":"1","minor":"34","gitVersion":"v1.34.4","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#.into())
-                        } else {
-                            seen.lock().unwrap().push(path);
-                            let next = replies.lock().unwrap().pop_front();
-                            next.unwrap_or(Reply::Frames(vec![], Then::Silence))
-                        };
-                        if !answer(&mut write, reply).await {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let metrics = crate::metrics::Metrics::new(None).unwrap();
-        let client =
-            crate::source::client::connect(&kube::Config::new(url.parse().unwrap()), metrics.api())
-                .unwrap();
-        Self { client, requests }
-    }
-
-    fn watch(
-        &self,
-        config: WatchConfig,
-    ) -> Pin<Box<dyn Stream<Item = Result<Update<Event>, WatchError>>>> {
-        Box::pin(watcher(self.client.clone(), config))
-    }
-
-    /// The requests so far, reduced to what they ask for.
-    fn requests(&self) -> Vec<String> {
-        let short = |path: &String| {
-            let query = path.split_once('?').map_or("", |(_, query)| query);
-            let keep = |part: &&str| {
-                !part.starts_with("timeoutSeconds") && !part.starts_with("allowWatchBookmarks")
-            };
-            query.split('&').filter(keep).collect::<Vec<_>>().join("&")
-        };
-        self.requests.lock().unwrap().iter().map(short).collect()
-    }
-}
-
-/// False if the connection is over.
-async fn answer(write: &mut OwnedWriteHalf, reply: Reply) -> bool {
-    match reply {
-        Reply::Cut => false,
-        Reply::Status(code, body) => {
-            let head = format!(
-                "HTTP/1.1 {code} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-                body.len()
-            );
-            write
-                .write_all(format!("{head}{body}").as_bytes())
-                .await
-                .is_ok()
-        }
-        Reply::Busy(code, seconds) => {
-            let head =
-                format!("HTTP/1.1 {code} X\r\nretry-after: {seconds}\r\ncontent-length: 0\r\n\r\n");
-            write.write_all(head.as_bytes()).await.is_ok()
-        }
-        Reply::Frames(frames, then) => {
-            if then == Then::CloseLater {
-                tokio::time::sleep(HEALTHY_AFTER).await;
-            }
-            let mut text = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
-            for frame in frames {
-                text.push_str(&format!("{:x}\r\n{frame}\r\n", frame.len()));
-            }
-            let close = matches!(then, Then::Close | Then::CloseLater);
-            if close {
-                text.push_str("0\r\n\r\n");
-            }
-            if write.write_all(text.as_bytes()).await.is_err() {
-                return false;
-            }
-            if then == Then::Silence {
-                std::future::pending::<()>().await;
-            }
-            close
-        }
-    }
-}
-
-fn object(version: u64) -> String {
-    format!(
-        r#"{{"metadata":{{"name":"e{version}","namespace":"n","uid":"u{version}","resourceVersion":"{version}"}}}}"#
-    )
-}
-
-fn frame(kind: &str, version: u64) -> String {
-    format!("{{\"type\":\"{kind}\",\"object\":{}}}\n", object(version))
-}
-
-fn added(versions: impl IntoIterator<Item = u64>) -> Vec<String> {
-    versions
-        .into_iter()
-        .map(|version| frame("ADDED", version))
-        .collect()
-}
-
-fn end_of_list(version: u64) -> String {
-    format!(
-        "{{\"type\":\"BOOKMARK\",\"object\":{{\"metadata\":{{\"resourceVersion\":\"{version}\",\"annotations\":{{\"k8s.io/initial-events-end\":\"true\"}}}}}}}}\n"
-    )
-}
-
-fn failure(code: u16, reason: &str) -> String {
-    format!(
-        "{{\"type\":\"ERROR\",\"object\":{{\"kind\":\"Status\",\"status\":\"Failure\",\"code\":{code},\"reason\":\"{reason}\",\"message\":\"said so\"}}}}\n"
-    )
-}
-
-fn page(version: u64, items: impl IntoIterator<Item = u64>, next: &str) -> Reply {
-    let items: Vec<String> = items.into_iter().map(object).collect();
-    Reply::Status(
-        200,
-        format!(
-            r#"{{"metadata":{{"resourceVersion":"{version}","continue":"{next}"}},"items":[{}]}}"#,
-            items.join(",")
-        ),
-    )
-}
-
-fn status(code: u16, message: &str) -> Reply {
-    Reply::Status(
-        code,
-        format!(r#"{{"kind":"Status","status":"Failure","code":{code},"message":"{message}"}}"#),
-    )
+fn watch(server: &Server, config: WatchConfig) -> Updates {
+    Box::pin(watcher(server.client.clone(), config))
 }
 
 fn paged() -> WatchConfig {
     WatchConfig {
         path: "/api/v1/events".into(),
         start: None,
+        known: 0,
         streaming_lists: false,
         watch_timeout: Duration::from_secs(120),
         grace: Duration::from_secs(10),
@@ -229,7 +48,7 @@ async fn story(watch: &mut Updates, length: usize) -> Vec<String> {
         story.push(match item {
             Ok(Update::Init { reason, .. }) => format!("init:{}", reason.as_str()),
             Ok(Update::InitApply(event)) => format!("list {}", event.metadata.resource_version),
-            Ok(Update::InitDone(version)) => format!("done {version}"),
+            Ok(Update::InitDone { version, .. }) => format!("done {version}"),
             Ok(Update::Apply(event)) => format!("apply {}", event.metadata.resource_version),
             Ok(Update::Delete(version)) => format!("delete {version}"),
             Ok(Update::Progress(version)) => format!("progress {version}"),
@@ -243,7 +62,7 @@ async fn story(watch: &mut Updates, length: usize) -> Vec<String> {
 
 async fn expect(replies: Vec<Reply>, config: WatchConfig, expected: &[&str]) -> Vec<String> {
     let server = Server::start(replies).await;
-    let mut watch = server.watch(config);
+    let mut watch = watch(&server, config);
     assert_eq!(story(&mut watch, expected.len()).await, expected);
     server.requests()
 }
@@ -406,6 +225,74 @@ async fn a_server_that_was_away_may_come_back_from_a_backup() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_behind_what_others_know_has_another_history() {
+    // Its versions have passed ours again, and not those of who is further on.
+    let known = |start: WatchConfig| WatchConfig {
+        known: 900,
+        ..start
+    };
+    let told = ["init:ahead", "list 1", "done 20", "open 20"];
+    let list = || page(20, [1], "");
+    expect(vec![page(20, [], ""), list()], known(resumed(5)), &told).await;
+    let nowhere = [&["init:first_start"], &told[..]].concat();
+    expect(vec![list(), list()], known(paged()), &nowhere).await;
+    let streamed = || Reply::Frames([added([1]), vec![end_of_list(20)]].concat(), Then::Silence);
+    let streaming = WatchConfig {
+        streaming_lists: true,
+        ..known(paged())
+    };
+    let story = [
+        "init:first_start",
+        "list 1",
+        "init:ahead",
+        "list 1",
+        "done 20",
+    ];
+    expect(vec![streamed(), streamed()], streaming, &story).await;
+}
+
+#[tokio::test]
+async fn a_server_may_be_restored_while_all_is_listed() {
+    let expired = || Reply::Frames(vec![failure(410, "Expired")], Then::CloseLater);
+    expect(
+        vec![
+            page(900, [], ""),
+            expired(),
+            status(500, "going down"),
+            page(20, [1, 2], ""),
+            page(20, [1, 2], ""),
+        ],
+        resumed(900),
+        &[
+            "open 900",
+            "init:expired",
+            "error:refused",
+            "init:ahead",
+            "list 1",
+            "list 2",
+            "done 20",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_that_reaches_back_has_no_gap() {
+    let expired = || Reply::Frames(vec![failure(410, "Expired")], Then::CloseLater);
+    for (versions, reaches_back) in [([5, 9], true), ([8, 9], false)] {
+        let replies = vec![page(9, [], ""), expired(), page(9, versions, "")];
+        let server = Server::start(replies).await;
+        let mut watch = watch(&server, resumed(7));
+        let done = loop {
+            if let Update::InitDone { reaches_back, .. } = watch.next().await.unwrap().unwrap() {
+                break reaches_back;
+            }
+        };
+        assert_eq!(done, reaches_back, "{versions:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_quiet_cluster_expires_again_and_again_and_that_is_no_error() {
     let expired = || Reply::Frames(vec![failure(410, "Expired")], Then::CloseLater);
     expect(
@@ -547,7 +434,7 @@ async fn a_server_that_is_not_there_is_waited_for() {
 #[tokio::test]
 async fn a_busy_servers_wish_is_obeyed() {
     let server = Server::start(vec![Reply::Busy(429, 1), page(10, [1], "")]).await;
-    let mut watch = server.watch(paged());
+    let mut watch = watch(&server, paged());
     let start = Instant::now();
     assert_eq!(
         story(&mut watch, 3).await,
