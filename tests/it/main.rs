@@ -20,6 +20,7 @@ mod faults;
 mod fuzz;
 mod leader;
 mod lookup;
+mod machine;
 mod migration;
 mod opensearch;
 mod reload;

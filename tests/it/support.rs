@@ -219,12 +219,12 @@ impl Exporter {
     /// Starts it with the configuration in `file`, and more arguments.
     pub async fn start_with(kubeconfig: &Path, file: &Path, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self::spawn_in(folder, kubeconfig, file, arguments)
+        Self::spawn_in(folder, &[], kubeconfig, file, arguments)
             .ready()
             .await
     }
 
-    async fn ready(self) -> Self {
+    pub async fn ready(self) -> Self {
         eventually("the exporter is ready", async || {
             self.get("/readyz")
                 .await
@@ -235,14 +235,20 @@ impl Exporter {
     }
 
     pub fn spawn(kubeconfig: &Path, config: &str) -> Self {
+        Self::spawn_by(&[], kubeconfig, config)
+    }
+
+    /// Starts it by a command that becomes the one that its last arguments are.
+    pub fn spawn_by(by: &[&str], kubeconfig: &Path, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.yaml");
         fs::write(&file, config).unwrap();
-        Self::spawn_in(folder, kubeconfig, &file, &[])
+        Self::spawn_in(folder, by, kubeconfig, &file, &[])
     }
 
     fn spawn_in(
         folder: tempfile::TempDir,
+        by: &[&str],
         kubeconfig: &Path,
         file: &Path,
         arguments: &[&str],
@@ -253,7 +259,9 @@ impl Exporter {
             .unwrap()
             .port();
         let out = |name: &str| Stdio::from(fs::File::create(folder.path().join(name)).unwrap());
-        let child = Command::new(EXPORTER)
+        let mut command = by.iter().copied().chain([EXPORTER]);
+        let child = Command::new(command.next().unwrap())
+            .args(command)
             .arg("-conf")
             .arg(file)
             .arg(format!("-kubeconfig={}", kubeconfig.display()))
