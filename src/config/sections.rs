@@ -200,13 +200,13 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
         Section::Top | Section::Route | Section::Rule if SINKS.contains(&key) => {
             hint("is a type of receiver, and belongs into an entry of `receivers`")
         }
-        Section::Top if key == "routes" => hint(
-            "belongs into `route`, under the one at the top; did you mean `route`?",
-        ),
+        Section::Top if key == "routes" => {
+            hint("belongs into `route`, under the one at the top; did you mean `route`?")
+        }
         Section::Top if ROUTE.contains(&key) => hint("belongs under `route`"),
-        Section::Top if key == "receiver" => hint(
-            "belongs into a rule under `match`; did you mean `receivers`?",
-        ),
+        Section::Top if key == "receiver" => {
+            hint("belongs into a rule under `match`; did you mean `receivers`?")
+        }
         Section::Top if key == "enabled" || key == "leaderElectionID" => {
             hint("belongs under `leaderElection`")
         }
@@ -223,9 +223,9 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
         Section::Rule if key == "namespaces" => {
             hint("is no key of a rule; did you mean `namespace`?")
         }
-        Section::Rule if key == "involvedObject" => {
-            hint("is no key of a rule: write `kind`, `name`, `labels` and so on into the rule itself")
-        }
+        Section::Rule if key == "involvedObject" => hint(
+            "is no key of a rule: write `kind`, `name`, `labels` and so on into the rule itself",
+        ),
         Section::Route | Section::Rule | Section::Receiver | Section::Sink
             if TOP.contains(&key) =>
         {
@@ -254,9 +254,8 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
         Section::Sink if RECEIVER.contains(&key) || key == "name" || key == "batch" => {
             hint("belongs beside the receiver's `name`, not under its type")
         }
-        Section::Sink if key == "awsService" || key == "aws" => Some(Advice::Refuse(
-            "requests are not signed for AWS (yet), and would be refused: use `username` and `password`, or a proxy that signs them under `hosts`"
-                .to_owned(),
+        Section::Sink if key == "awsService" => Some(Advice::Refuse(
+            "write `aws: {service: es}` instead, or `aoss`: requests are signed for it".to_owned(),
         )),
         Section::Sink if address(last(path), key).is_some() => Some(Advice::Hint(format!(
             "here the key is `{}`",

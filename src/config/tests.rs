@@ -213,7 +213,7 @@ fn keys_of_forks_are_mapped_or_refused() {
     let (errors, _) = findings(
         "route: {match: [{receiver: out}]}\nreceivers: [{name: out, opensearch: {index: a, awsService: es}}]",
     );
-    assert!(errors[0].contains("not signed for AWS"), "{errors:?}");
+    assert!(errors[0].contains("`aws: {service: es}`"), "{errors:?}");
 }
 
 #[test]

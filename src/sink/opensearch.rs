@@ -17,6 +17,7 @@ use opensearch::http::headers::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, Heade
 use serde::Deserialize;
 use tracing::warn;
 
+use self::aws::AwsConfig;
 use self::bulk::{Action, Operation};
 use self::host::{Answer, Hosts};
 use self::index::Target;
@@ -29,6 +30,7 @@ use crate::event::Event;
 use crate::yaml::{Located, Problem, Problems, Value};
 
 mod access;
+mod aws;
 pub mod bulk;
 mod host;
 pub mod index;
@@ -82,6 +84,8 @@ pub struct OpenSearchConfig {
     bearer_token: Located<String>,
     /// A file that holds it, instead of `bearerToken`.
     bearer_token_file: Located<String>,
+    /// Signs requests for Amazon, instead of a user.
+    aws: Option<AwsConfig>,
     /// Of every request.
     headers: BTreeMap<String, Located<String>>,
 }
@@ -155,6 +159,7 @@ impl Default for OpenSearchConfig {
             api_key_file: Located::default(),
             bearer_token: Located::default(),
             bearer_token_file: Located::default(),
+            aws: None,
             headers: BTreeMap::new(),
         }
     }

@@ -254,6 +254,13 @@ fn closed_egress_is_never_open() {
         .unwrap();
     assert_eq!(egress.len(), 1, "DNS alone: {egress:?}");
     assert!(egress.iter().all(|rule| rule["ports"].is_array()));
+    // But for where credentials come from.
+    let signed =
+        "opensearch: {hosts: ['https://x.eu-west-1.es.amazonaws.com:9443'], index: i, aws: {}}";
+    let release = Release::of(&format!("{closed}\n{}", with_receiver(signed)), &[]);
+    let egress = &release.one("NetworkPolicy")["spec"]["egress"][1]["ports"];
+    let ports = egress.as_array().unwrap().iter().map(|port| &port["port"]);
+    assert_eq!(ports.collect::<Vec<_>>(), [9443, 443, 80]);
 }
 
 /// A release with one receiver.

@@ -10,6 +10,7 @@
 )]
 
 mod alertmanager;
+mod aws;
 mod chart;
 mod cli;
 mod dashboards;

@@ -124,6 +124,8 @@ fn sent_by(name: &str, config: &str) -> String {
         .current_dir(folder.path())
         .env_clear()
         .env("SYSLOG_ADDRESS", syslog_address)
+        .env("AWS_ACCESS_KEY_ID", "aws-access-key-id")
+        .env("AWS_SECRET_ACCESS_KEY", "aws-secret-access-key")
         .envs(variables(&config, &server.url));
     let (output, pid) = ended(&mut command);
     let told = text(&output.stderr);

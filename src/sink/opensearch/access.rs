@@ -58,7 +58,17 @@ impl OpenSearchConfig {
     }
 
     fn authorization(&self) -> Result<Option<HeaderValue>, Problems> {
-        self.instead_of_user()?;
+        let instead = self.instead_of_user()?;
+        if self.aws.is_some() {
+            let [username, ..] = self.credentials();
+            let user = Some((username.key(), username.place()));
+            let given = instead.or(user.filter(|(_, value)| !value.is_empty()));
+            if let Some((key, value)) = given {
+                return Err(value
+                    .problem(format!("give either `aws` or `{key}`"))
+                    .into());
+            }
+        }
         let [.., key, token] = self.credentials();
         let [key, token] = Credential::read_all([key, token])?;
         match (key.as_str(), token.as_str()) {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::Region;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use bytes::Bytes;
 use opensearch::auth::{ClientCertificate, Credentials};
 use opensearch::cert::{Certificate, CertificateValidation};
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 use url::Origin;
 
 use super::access::cloud_url;
+use super::aws::{AwsCredentials, Scope};
 use super::{Dialect, OpenSearchConfig};
 use crate::sink::http::{Secrets, TlsFiles, basic, classify, decode, innermost};
 use crate::sink::{SendError, SendErrorKind};
@@ -30,7 +33,16 @@ struct Host {
     name: String,
     origin: Origin,
     secrets: Arc<Secrets>,
+    aws: Option<Arc<AwsCredentials>>,
     resting_until: Option<Instant>,
+}
+
+/// Who we are to all of them.
+struct Access {
+    headers: HeaderMap,
+    user: Option<(String, String)>,
+    signing: Option<(Scope, Arc<AwsCredentials>)>,
+    tls: TlsFiles,
 }
 
 /// What a host has said.
@@ -63,10 +75,23 @@ impl Hosts {
         let (Some(access), Some(user), Some(tls), Some(urls)) = (access, user, tls, urls) else {
             return Err(problems);
         };
+        let env = |name: &str| std::env::var(name).ok();
+        let aws = config.aws.as_ref();
+        let signing = aws.map(|aws| {
+            let scope = aws.scope(urls.first(), env)?;
+            let credentials = Arc::new(aws.credentials(&scope));
+            Ok::<_, Problem>((scope, credentials))
+        });
+        let access = Access {
+            headers: access,
+            user,
+            signing: signing.transpose()?,
+            tls,
+        };
         // Each of them would tell the same.
         let hosts: Result<Vec<Host>, Problem> = urls
             .into_iter()
-            .map(|url| Host::new(url, config, user.clone(), &access, &tls, timeout))
+            .map(|url| Host::new(url, config, &access, timeout))
             .collect();
         Ok(Self {
             hosts: hosts?,
@@ -88,6 +113,9 @@ impl Hosts {
         body: Bytes,
     ) -> Result<Answer, SendError> {
         let host = self.next();
+        if let Some(aws) = &host.aws {
+            aws.ready().await.map_err(SendError::transient)?;
+        }
         let answer = async {
             let response = host
                 .transport
@@ -106,6 +134,11 @@ impl Hosts {
         match answer.await {
             Ok((origin, mut answer)) => {
                 host.resting_until = None;
+                if let Some(aws) = &host.aws
+                    && matches!(answer.status, 401 | 403)
+                {
+                    aws.forget().await;
+                }
                 if origin == host.origin {
                     if classify(answer.status).is_some() {
                         answer.body = host.secrets.hide(&answer.body).into();
@@ -158,16 +191,15 @@ impl Host {
     fn new(
         mut url: Url,
         config: &OpenSearchConfig,
-        user: Option<(String, String)>,
-        access: &HeaderMap,
-        tls: &TlsFiles,
+        access: &Access,
         timeout: Duration,
     ) -> Result<Self, Problem> {
+        let tls = &access.tls;
         let user = match (url.username(), url.password()) {
             (user, Some(password)) if !user.is_empty() => Some((decode(user), decode(password))),
-            _ => user,
+            _ => access.user.clone(),
         };
-        let mut headers = access.clone();
+        let mut headers = access.headers.clone();
         if let Some((user, password)) = &user {
             headers.insert(http::header::AUTHORIZATION, basic(user, password));
         }
@@ -181,7 +213,7 @@ impl Host {
         let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(timeout)
             .disable_proxy();
-        for (name, value) in access {
+        for (name, value) in &access.headers {
             builder = builder.header(name.clone(), value.clone());
         }
         if config.tls.insecure_skip_verify {
@@ -204,6 +236,15 @@ impl Host {
                 }
             }
         }
+        if let Some((scope, credentials)) = &access.signing {
+            let credentials: Arc<dyn ProvideCredentials> =
+                Arc::<AwsCredentials>::clone(credentials);
+            let credentials = SharedCredentialsProvider::new(credentials);
+            let region = Region::new(scope.region.clone());
+            builder = builder
+                .auth(Credentials::AwsSigV4(credentials, region))
+                .service_name(&scope.service);
+        }
         let transport = builder.build().map_err(|error| {
             if tls.identity.is_some() {
                 return config.tls.no_identity();
@@ -216,6 +257,7 @@ impl Host {
             name,
             origin,
             secrets,
+            aws: access.signing.as_ref().map(|(_, it)| Arc::clone(it)),
             resting_until: None,
         })
     }

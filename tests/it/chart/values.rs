@@ -372,7 +372,7 @@ fn values_in_the_documentation_can_be_installed() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 3);
+    assert_eq!(tried, 4);
 }
 
 /// Whatever type the schema permits, the templates can take.

@@ -1,0 +1,231 @@
+//! Requests that are signed for Amazon (Signature Version 4).
+//!
+//! Where the credentials come from is AWS' own business: the environment, a profile, the web identity of a service account (IRSA),
+//! EKS Pod Identity, or the machine's role, in that order.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use aws_config::Region;
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::sts::AssumeRoleProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future::ProvideCredentials as Provided;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use url::Url;
+
+use crate::yaml::{Located, Problem};
+
+/// Signs requests, with the credentials that AWS gives to the process.
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AwsConfig {
+    /// By default the one that is in the host's name, or that of the environment (`AWS_REGION`).
+    region: Located<String>,
+    /// `es` or, for OpenSearch Serverless, `aoss`. By default the one that is in the host's name, or `es`.
+    service: Located<String>,
+    /// A role to take on with the credentials that are found.
+    #[serde(rename = "roleARN")]
+    role_arn: Located<String>,
+}
+
+/// What requests are signed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scope {
+    pub(super) region: String,
+    pub(super) service: String,
+}
+
+/// Credentials that are asked for again before they expire, or when they turn out to be worth nothing.
+pub(super) struct AwsCredentials {
+    region: Region,
+    role: Option<String>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    source: Option<SharedCredentialsProvider>,
+    credentials: Option<Credentials>,
+    /// When they are to be asked for again.
+    until: Option<SystemTime>,
+}
+
+/// So long before they expire there have to be others.
+const MARGIN: Duration = Duration::from_mins(5);
+/// How long those that never expire are believed: the file that they are in may change.
+const BELIEVED: Duration = Duration::from_mins(5);
+/// How long may be asked for them.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+// === impl AwsConfig ===
+
+impl AwsConfig {
+    /// What requests to `host` are signed for; `env` looks up environment variables.
+    pub(super) fn scope(
+        &self,
+        host: Option<&Url>,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Scope, Problem> {
+        let named = host.and_then(|host| of_name(host.host_str()?));
+        let service = match (self.service.as_str(), &named) {
+            (service @ ("es" | "aoss"), _) => service.to_owned(),
+            ("", Some(named)) => named.service.clone(),
+            ("", None) => "es".to_owned(),
+            _ => {
+                let message = "say `es`, or `aoss` for OpenSearch Serverless";
+                return Err(self.service.problem(message));
+            }
+        };
+        let given = Some(self.region.value.clone());
+        let of_environment = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().map(&env);
+        let mut regions = [given, named.map(|named| named.region)]
+            .into_iter()
+            .chain(of_environment)
+            .flatten();
+        let region = regions.find(|region| !region.is_empty());
+        let region = region.ok_or_else(|| {
+            self.region
+                .problem("which region? Give `aws.region`, or set AWS_REGION")
+        })?;
+        Ok(Scope { region, service })
+    }
+
+    /// Where the credentials come from.
+    pub(super) fn credentials(&self, scope: &Scope) -> AwsCredentials {
+        AwsCredentials {
+            region: Region::new(scope.region.clone()),
+            role: Some(self.role_arn.value.clone()).filter(|role| !role.is_empty()),
+            known: Mutex::default(),
+        }
+    }
+}
+
+/// What a host's name tells: `NAME.REGION.es.amazonaws.com`.
+fn of_name(host: &str) -> Option<Scope> {
+    let (name, _) = host.split_once(".amazonaws.com")?;
+    let mut labels = name.rsplit('.');
+    let service = labels.next().filter(|it| matches!(*it, "es" | "aoss"))?;
+    let region = labels.next()?;
+    labels.next()?;
+    Some(Scope {
+        region: region.to_owned(),
+        service: service.to_owned(),
+    })
+}
+
+// === impl AwsCredentials ===
+
+impl AwsCredentials {
+    /// Sees to it that there are credentials to sign with. Fails with the reason, for people.
+    pub(super) async fn ready(&self) -> Result<(), String> {
+        let mut known = self.known.lock().await;
+        let now = SystemTime::now();
+        if known.until.is_some_and(|until| now < until) {
+            return Ok(());
+        }
+        let source = match &known.source {
+            Some(source) => source.clone(),
+            None => known.source.insert(self.source().await).clone(),
+        };
+        let reason = match timeout(DEADLINE, source.provide_credentials()).await {
+            Ok(Ok(credentials)) => {
+                let expiry = credentials.expiry();
+                known.until = Some(expiry.map_or(now + BELIEVED, |expiry| expiry - MARGIN));
+                known.credentials = Some(credentials);
+                return Ok(());
+            }
+            Ok(Err(error)) => crate::telemetry::chain(&error),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        // Those that we have may be good for a while.
+        let expiry = known.credentials.as_ref().map(Credentials::expiry);
+        if expiry.is_some_and(|expiry| expiry.is_none_or(|expiry| now < expiry)) {
+            return Ok(());
+        }
+        Err(format!("there are no AWS credentials: {reason}"))
+    }
+
+    /// They were refused: the next request asks for others.
+    pub(super) async fn forget(&self) {
+        self.known.lock().await.until = None;
+    }
+
+    async fn source(&self) -> SharedCredentialsProvider {
+        let chain = DefaultCredentialsChain::builder().region(self.region.clone());
+        let chain = chain.build().await;
+        let Some(role) = &self.role else {
+            return SharedCredentialsProvider::new(chain);
+        };
+        let role = AssumeRoleProvider::builder(role.clone())
+            .session_name("kubernetes-event-exporter")
+            .region(self.region.clone());
+        SharedCredentialsProvider::new(role.build_from_provider(chain).await)
+    }
+}
+
+impl ProvideCredentials for AwsCredentials {
+    fn provide_credentials<'a>(&'a self) -> Provided<'a>
+    where
+        Self: 'a,
+    {
+        // Whoever signs has asked whether they are ready.
+        Provided::new(async {
+            let known = self.known.lock().await.credentials.clone();
+            known.ok_or_else(CredentialsError::not_loaded_no_source)
+        })
+    }
+}
+
+impl fmt::Debug for AwsCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsCredentials")
+            .field("region", &self.region)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(config: &str, host: &str, region: Option<&str>) -> Result<Scope, String> {
+        let reading = crate::yaml::read::<AwsConfig>(config, &|_| None, &|_, _| None);
+        let url = Url::parse(host).unwrap();
+        let env = |name: &str| (name == "AWS_REGION").then_some(region?.to_owned());
+        let scope = reading.value.unwrap().scope(Some(&url), env);
+        scope.map_err(|problem| problem.message)
+    }
+
+    #[test]
+    fn what_is_signed_for_is_in_the_name_of_the_host_unless_it_is_given() {
+        let is = |config, host, env, region: &str, service: &str| {
+            let expected = Scope {
+                region: region.into(),
+                service: service.into(),
+            };
+            assert_eq!(
+                scope(config, host, env).unwrap(),
+                expected,
+                "{config} {host}"
+            );
+        };
+        let domain = "https://vpc-events-abc.eu-west-1.es.amazonaws.com/";
+        is("{}", domain, Some("us-east-1"), "eu-west-1", "es");
+        is("{region: us-east-2}", domain, None, "us-east-2", "es");
+        let china = "https://x.cn-north-1.es.amazonaws.com.cn/";
+        is("{}", china, None, "cn-north-1", "es");
+        let collection = "https://abc.eu-central-1.aoss.amazonaws.com/";
+        is("{}", collection, None, "eu-central-1", "aoss");
+        is("{service: aoss}", "https://proxy/", Some("r"), "r", "aoss");
+        let missing = scope("{}", "https://proxy/", None).unwrap_err();
+        assert!(missing.contains("AWS_REGION"), "{missing}");
+        let wrong = scope("{service: s3}", domain, None).unwrap_err();
+        assert!(wrong.contains("`aoss`"), "{wrong}");
+    }
+}
