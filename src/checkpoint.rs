@@ -4,9 +4,8 @@
 //! another say nothing.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use crate::event::Time;
 use crate::lease::{Lease, LeaseError};
 use crate::mark::{Mark, Progress};
 use crate::outage::Outage;
+use crate::replace::replace;
 use crate::router::Table;
 
 /// How far every receiver is.
@@ -216,30 +216,7 @@ impl CheckpointFile {
 
     /// Replaces what is in it, whole or not at all, whatever happens meanwhile.
     pub fn write(&self, text: &str) -> Result<(), CheckpointError> {
-        self.replace(text).map_err(|cause| self.failed(cause))
-    }
-
-    fn replace(&self, text: &str) -> io::Result<()> {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let new = self.path.with_file_name(name);
-        // What a crash may have left behind.
-        let _ = std::fs::remove_file(&new);
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&new, &self.path)?;
-        // The name has to be on the disk too.
-        let folder = self
-            .path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        replace(&self.path, text).map_err(|cause| self.failed(cause))
     }
 
     fn failed(&self, cause: io::Error) -> CheckpointError {

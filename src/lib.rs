@@ -19,6 +19,7 @@
 pub mod admin;
 pub mod app;
 pub mod batch;
+pub mod buffer;
 pub mod catch_up;
 pub mod checkpoint;
 pub mod cli;
@@ -39,6 +40,7 @@ pub mod outlet;
 pub mod pipeline;
 pub mod receiver;
 pub mod reload;
+mod replace;
 pub mod retry;
 pub mod route;
 pub mod router;

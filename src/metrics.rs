@@ -6,8 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec,
-    Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Registry, TextEncoder,
 };
 
 use self::families::Families;
@@ -88,6 +88,15 @@ pub struct ReceiverMetrics {
     send_errors: Option<IntCounter>,
 }
 
+/// Handles of one receiver's buffer.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "the help texts below say it")]
+pub struct BufferMetrics {
+    pub bytes: IntGauge,
+    pub full: IntGauge,
+    pub damaged: IntCounter,
+}
+
 struct ReceiverFamilies {
     delivered: IntCounterVec,
     duplicates: IntCounterVec,
@@ -105,6 +114,9 @@ struct ReceiverFamilies {
     queue_bytes: IntGaugeVec,
     queue_capacity: IntGaugeVec,
     queue_age: GaugeVec,
+    buffer_bytes: IntGaugeVec,
+    buffer_full: IntGaugeVec,
+    buffer_damaged: IntCounterVec,
     incumbent: Option<IncumbentMetrics>,
 }
 
@@ -252,6 +264,16 @@ impl Metrics {
         metrics.parked.set(0.0);
         metrics.in_flight.set(0.0);
         metrics
+    }
+
+    /// Handles of one receiver's buffer, its series born here.
+    pub fn buffer(&self, receiver: &str) -> BufferMetrics {
+        let (families, labels) = (&self.receivers, &[receiver]);
+        BufferMetrics {
+            bytes: families.buffer_bytes.with_label_values(labels),
+            full: families.buffer_full.with_label_values(labels),
+            damaged: families.buffer_damaged.with_label_values(labels),
+        }
     }
 
     /// Counts what a receiver still held when the program ended.

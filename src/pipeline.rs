@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::batch::{QueueSender, queue};
+use crate::buffer::Buffer;
 use crate::config::{Config, ConfigError, ReceiverConfig};
 use crate::dead_letter::DeadLetter;
 use crate::enrich::Enricher;
@@ -250,19 +251,30 @@ pub fn build_receiver(
     metrics: &Metrics,
 ) -> Result<(Leg, Receiver), Problems> {
     let (name, policy, queue_bytes) = (config.name.clone(), policy(&config), config.queue_bytes);
+    let buffer = config.buffer.clone();
     let delivery = build_delivery(config)?;
     let (sender, queued) = queue(queue_bytes);
-    let metrics = metrics.receiver(&name, &sender.probe());
+    let handles = metrics.receiver(&name, &sender.probe());
+    let (queued, buffer) = match buffer {
+        Some(config) => {
+            let (outgoing, buffered) = queue(queue_bytes);
+            let metrics = metrics.buffer(&name);
+            let buffer = Buffer::open(&config, &name, queued, outgoing, metrics);
+            let told = |error| Problem::nowhere(crate::telemetry::chain(&error));
+            (buffered, Some(buffer.map_err(told)?))
+        }
+        None => (queued, None),
+    };
     let reads_object = delivery.sink.reads_object();
-    let (receiver, changes) = Receiver::new(name.clone(), queued, delivery, metrics.clone());
-    let outlet = Outlet::new(name, sender, metrics, had, Arc::clone(backlog));
+    let (receiver, changes) = Receiver::new(name.clone(), queued, delivery, handles.clone());
+    let outlet = Outlet::new(name, sender, handles, had, Arc::clone(backlog));
     let leg = Leg {
         outlet: Arc::new(outlet),
         policy,
         reads_object,
         changes,
     };
-    Ok((leg, receiver))
+    Ok((leg, receiver.behind(buffer)))
 }
 
 /// What is held, and what came of the rest.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::batch::{BatchLimits, BatchQueue};
+use crate::buffer::Buffer;
 use crate::dead_letter::DeadLetter;
 use crate::event::Event;
 use crate::metrics::ReceiverMetrics;
@@ -53,6 +54,8 @@ pub struct Receiver {
     changes: mpsc::UnboundedReceiver<Delivery>,
     metrics: ReceiverMetrics,
     outage: Outage,
+    /// Where its events come from, if that is not the router's queue.
+    buffer: Option<Buffer>,
     /// The program is to end soon.
     ending: CancellationToken,
 }
@@ -88,15 +91,33 @@ impl Receiver {
             changes,
             metrics,
             outage: Outage::default(),
+            buffer: None,
             ending: CancellationToken::new(),
         };
         (receiver, sender)
     }
 
+    /// The same, whose queue `buffer` fills.
+    #[must_use]
+    pub fn behind(self, buffer: Option<Buffer>) -> Self {
+        Self { buffer, ..self }
+    }
+
     /// Delivers until the queue is closed and empty; once `ending`, without long waits between attempts. Fails if the sink
     /// is closed for good.
     pub async fn run(mut self, ending: CancellationToken) -> Result<(), SinkClosed> {
-        self.ending = ending;
+        self.ending = ending.clone();
+        let Some(buffer) = self.buffer.take() else {
+            return self.deliver_all().await;
+        };
+        let in_flight = self.metrics.in_flight.clone();
+        let ended = buffer.run(self.deliver_all(), ending).await;
+        // What was under way is on the disk.
+        in_flight.set(0.0);
+        ended
+    }
+
+    async fn deliver_all(mut self) -> Result<(), SinkClosed> {
         loop {
             let batch = tokio::select! {
                 biased;

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use crate::buffer::BufferConfig;
 use crate::config::{self, Config, ConfigError, Fingerprints, Loaded, ReceiverConfig};
 use crate::intake::Backlog;
 use crate::metrics::Metrics;
@@ -34,6 +35,8 @@ pub struct Reloader {
     running: Fingerprints,
     /// By receiver that runs, what was in its files.
     held: BTreeMap<String, u64>,
+    /// By receiver that runs, its buffer.
+    buffers: BTreeMap<String, BufferConfig>,
     tables: watch::Sender<Arc<Table>>,
     router: Arc<Backlog>,
     metrics: Arc<Metrics>,
@@ -64,13 +67,15 @@ pub struct Named {
     files: Files,
     /// What was in them before the receivers were made, as one number each.
     held: BTreeMap<String, u64>,
+    /// Buffers are opened once: those of receivers that go on stay.
+    buffers: BTreeMap<String, BufferConfig>,
 }
 
 /// What a configuration comes to, built and not in effect.
 struct Change {
     table: Table,
     fingerprints: Fingerprints,
-    held: BTreeMap<String, u64>,
+    named: Named,
     changed: Vec<Changed>,
     added: Vec<Receiver>,
 }
@@ -97,7 +102,11 @@ impl Reloader {
         metrics: Arc<Metrics>,
         asked: Arc<Notify>,
     ) -> Self {
-        let Named { files, held } = names;
+        let Named {
+            files,
+            held,
+            buffers,
+        } = names;
         let (mut path, mut seen, mut running) = (None, None, Fingerprints::default());
         if let Some(file) = file {
             let read = fingerprints(&file.text);
@@ -120,6 +129,7 @@ impl Reloader {
             files,
             running,
             held,
+            buffers,
             tables,
             router,
             metrics,
@@ -170,21 +180,21 @@ impl Reloader {
         let path = path.display().to_string();
         let change = Config::of_text(&seen.text, &path).and_then(|loaded| {
             // From now on its files are watched, even if it can't be used: one of them may be all that is missing.
-            let Named { files, held } = Named::by(&loaded.config.receivers);
-            self.files = files;
-            seen.held.clone_from(&held);
-            self.build(loaded, fingerprints(&seen.text), held, &path)
+            let named = Named::by(&loaded.config.receivers);
+            self.files.clone_from(&named.files);
+            seen.held.clone_from(&named.held);
+            self.build(loaded, fingerprints(&seen.text), named, &path)
         });
         self.seen = Some(seen);
         change.map(Some)
     }
 
-    /// Builds what has changed. `held` is what is in the files that the configuration names.
+    /// Builds what has changed. `named` is what the configuration names.
     fn build(
         &self,
         loaded: Loaded,
         fingerprints: Fingerprints,
-        held: BTreeMap<String, u64>,
+        named: Named,
         path: &str,
     ) -> Result<Change, ConfigError> {
         for warning in &loaded.warnings {
@@ -207,7 +217,7 @@ impl Reloader {
                 continue;
             };
             let is_same = self.running.receivers.get(&name) == fingerprints.receivers.get(&name)
-                && self.held.get(&name) == held.get(&name);
+                && self.held.get(&name) == named.held.get(&name);
             if is_same {
                 legs.push(leg.clone());
                 continue;
@@ -229,7 +239,7 @@ impl Reloader {
         Ok(Change {
             table: Table { route, legs },
             fingerprints,
-            held,
+            named,
             changed,
             added,
         })
@@ -243,7 +253,16 @@ impl Reloader {
             settings: std::mem::take(&mut self.running.settings),
             ..change.fingerprints
         };
-        self.held = change.held;
+        self.held = change.named.held;
+        for changed in &change.changed {
+            let name = &changed.leg.outlet.name;
+            if self.buffers.get(name) != change.named.buffers.get(name) {
+                warn!(
+                    receiver = name,
+                    "the buffer of a receiver that goes on stays as it is until the next start"
+                );
+            }
+        }
         let table = Arc::new(change.table);
         let before = self.tables.send_replace(Arc::clone(&table));
         if is_rerouted {
@@ -257,7 +276,11 @@ impl Reloader {
         for leg in &removed {
             leg.outlet.close();
             leg.outlet.metrics.parked.set(0.0);
+            self.buffers.remove(&leg.outlet.name);
         }
+        let ran = |name: &str| before.legs.iter().any(|leg| leg.outlet.name == name);
+        let added = change.named.buffers.into_iter();
+        self.buffers.extend(added.filter(|(name, _)| !ran(name)));
         info!(
             receivers = table.legs.len(),
             added = change.added.len(),
@@ -319,12 +342,15 @@ impl ConfigFile {
 impl Named {
     /// Those of the receivers, which are still to be made: if a file changes meanwhile, that is seen later.
     pub fn by(receivers: &[ReceiverConfig]) -> Self {
-        let receivers = receivers.iter();
-        let files = receivers
-            .map(|one| (one.name.clone(), one.files()))
-            .collect();
-        let held = contents(&files);
-        Self { files, held }
+        let files = receivers.iter().map(|one| (one.name.clone(), one.files()));
+        let files = files.collect();
+        let buffers = receivers.iter();
+        let buffers = buffers.filter_map(|one| Some((one.name.clone(), one.buffer.clone()?)));
+        Self {
+            held: contents(&files),
+            buffers: buffers.collect(),
+            files,
+        }
     }
 }
 

@@ -57,6 +57,7 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         // Nothing is late in a replay, and it can wait.
         receiver.on_full = OnFull::Park;
         receiver.max_event_age = None;
+        receiver.buffer = None;
     }
     let (queue, pipeline) =
         Pipeline::build(config, &path, Enricher::default(), Origins::none(), metrics)?;

@@ -38,6 +38,7 @@ pub(super) fn check_receivers(
     check: &mut Check,
 ) -> (Vec<ReceiverConfig>, Option<Vec<Located<String>>>) {
     let (mut receivers, mut names) = (Vec::new(), Vec::<Located<String>>::new());
+    let mut buffers = Vec::<Located<String>>::new();
     let mut nameless = check.is_unread("receivers") && files.is_empty();
     for file in files {
         let unread = check.is_unread(&file.path);
@@ -58,6 +59,16 @@ pub(super) fn check_receivers(
                 )));
             }
             None => names.push(name),
+        }
+        if let Some(buffer) = file.value.buffer() {
+            match buffers.iter().find(|other| other.value == buffer.value) {
+                Some(first) => {
+                    let line = first.position.line;
+                    let message = format!("another receiver has this buffer, on line {line}");
+                    check.errors.push(buffer.problem(message));
+                }
+                None => buffers.push(buffer.clone()),
+            }
         }
         receivers.extend(file.value.check(!unread, check));
     }

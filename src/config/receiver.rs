@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::check::Check;
 use crate::batch::BatchLimits;
+use crate::buffer::{BufferConfig, MIN_BYTES};
 use crate::dead_letter::DeadLetterConfig;
 use crate::event::Compat;
 use crate::receiver::{OnFull, RETRY_DEFAULTS};
@@ -49,6 +50,8 @@ pub struct ReceiverConfig {
     pub max_event_age: Option<Duration>,
     /// What happens to events that the sink will never take.
     pub dead_letter: DeadLetterConfig,
+    /// Where events wait on the disk.
+    pub buffer: Option<BufferConfig>,
     /// Whose document it writes.
     pub compat: Compat,
 }
@@ -66,6 +69,7 @@ pub(super) struct ReceiverFile {
     on_full: OnFull,
     max_event_age: Option<Located<String>>,
     dead_letter: DeadLetterConfig,
+    buffer: Option<BufferFile>,
     compat: Compat,
     #[serde(deserialize_with = "yaml::present")]
     opensearch: Option<OpenSearchConfig>,
@@ -128,6 +132,16 @@ struct QueueFile {
 }
 
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct BufferFile {
+    /// A folder of its own, which is made if it is not there.
+    pub(super) path: Located<String>,
+    /// How large it may become; 1GiB if nothing is said.
+    max_bytes: Option<Located<String>>,
+}
+
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct RetryFile {
@@ -136,6 +150,7 @@ struct RetryFile {
 }
 
 const QUEUE_BYTES: usize = 8 << 20;
+const BUFFER_BYTES: u64 = 1 << 30;
 /// Of waits and time limits, where none at all would make a busy loop.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_hours(24);
@@ -158,6 +173,11 @@ impl ReceiverFile {
         &self.name
     }
 
+    /// Where its events are buffered, if they are.
+    pub(super) fn buffer(&self) -> Option<&Located<String>> {
+        self.buffer.as_ref().map(|buffer| &buffer.path)
+    }
+
     /// Finds every mistake in it. What can't be read of its settings is as if it were not there: nothing runs with an error.
     /// If it `is_whole`, what is not there is missing. It has a name.
     pub(super) fn check(self, is_whole: bool, check: &mut Check) -> Option<ReceiverConfig> {
@@ -176,6 +196,8 @@ impl ReceiverFile {
             times.map(|time| check.ok(duration(time.as_ref(), SHORTEST)).flatten());
         let (location, on_full, compat) = (self.name.clone(), self.on_full, self.compat);
         let dead_letter = self.dead_letter.clone();
+        let buffer = self.buffer.as_ref().map(BufferFile::check);
+        let buffer = check.ok(buffer.transpose()).flatten();
         let sink = check.ok(self.sink(is_whole))??;
         if is_whole {
             sink.lint(&mut check.warnings);
@@ -200,6 +222,7 @@ impl ReceiverFile {
             on_full,
             max_event_age,
             dead_letter,
+            buffer,
             compat,
         })
     }
@@ -292,6 +315,26 @@ impl ReceiverFile {
                 "use `webhook` with `batch: array` towards Fluent Bit, which writes to BigQuery",
             ),
         ]
+    }
+}
+
+impl BufferFile {
+    fn check(&self) -> Result<BufferConfig, Problem> {
+        if self.path.is_empty() {
+            return Err(self
+                .path
+                .problem("where? Give `buffer.path`, a folder of its own"));
+        }
+        let given = bytes(self.max_bytes.as_ref())?.map(|bytes| bytes as u64);
+        if let (Some(given), Some(place)) = (given, &self.max_bytes)
+            && given < MIN_BYTES
+        {
+            return Err(place.problem("too small for a buffer: give 16MiB or more"));
+        }
+        Ok(BufferConfig {
+            path: self.path.value.clone().into(),
+            max_bytes: given.unwrap_or(BUFFER_BYTES),
+        })
     }
 }
 

@@ -52,8 +52,9 @@ const RULE: [&str; 17] = [
     "receiver",
     "receivers",
 ];
-const RECEIVER: [&str; 7] = [
+const RECEIVER: [&str; 8] = [
     "queue",
+    "buffer",
     "retry",
     "timeout",
     "onFull",

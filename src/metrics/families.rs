@@ -299,6 +299,16 @@ impl<'a> Families<'a> {
                 "queue_oldest_event_age_seconds",
                 "How long the first of them has been waiting.",
             )?,
+            buffer_bytes: self.int_gauges("buffer_bytes", "What the buffer's files take.")?,
+            buffer_full: self.int_gauges(
+                "buffer_full",
+                "Whether the buffer takes no more: it is full, or the disk fails.",
+            )?,
+            buffer_damaged: self.counters(
+                "buffer_damaged_total",
+                "Places in the buffer's files that can't be read, and were set aside.",
+                receiver,
+            )?,
             incumbent,
         })
     }

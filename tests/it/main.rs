@@ -11,6 +11,7 @@
 
 mod alertmanager;
 mod aws;
+mod buffer;
 mod chart;
 mod cli;
 mod dashboards;

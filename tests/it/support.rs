@@ -396,6 +396,7 @@ pub fn exposition() -> String {
     let metrics = Metrics::new(Some("event_exporter_")).unwrap();
     let (sender, _queue) = queue(1);
     metrics.receiver("r", &sender.probe());
+    metrics.buffer("r");
     metrics.render().unwrap()
 }
 
