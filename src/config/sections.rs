@@ -102,7 +102,7 @@ const DOCUMENTS: &[&str] = &[
     "stdout",
 ];
 /// Keys of sinks, with the types of receivers that have them.
-const SINK: [(&str, &[&str]); 50] = [
+const SINK: [(&str, &[&str]); 51] = [
     ("hosts", OPENSEARCH),
     ("useEventID", OPENSEARCH),
     ("index", OPENSEARCH),
@@ -111,6 +111,7 @@ const SINK: [(&str, &[&str]); 50] = [
     ("documentID", OPENSEARCH),
     ("gzip", OPENSEARCH),
     ("cloudID", OPENSEARCH),
+    ("setup", OPENSEARCH),
     ("apiKey", API_KEY),
     ("apiKeyFile", API_KEY),
     ("username", ACCESS),

@@ -24,6 +24,7 @@ mod migration;
 mod opensearch;
 mod reload;
 mod replay;
+mod setup;
 mod soak;
 mod support;
 mod wire;
