@@ -52,6 +52,10 @@ pub(super) async fn setup(args: SetupArgs) -> anyhow::Result<ExitCode> {
     if args.print {
         return print(&chosen);
     }
+    let dashboards = match (&args.dashboards, chosen.first()) {
+        (Some(url), Some(first)) => Some(first.dashboards(url)?),
+        _ => None,
+    };
     let mode = Mode {
         overwrite: args.overwrite,
         dry_run: args.dry_run,
@@ -69,10 +73,24 @@ pub(super) async fn setup(args: SetupArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    if let Some(url) = &args.dashboards {
-        is_complete &= dashboards(url, &chosen, mode).await?;
+    if let Some(dashboards) = dashboards {
+        is_complete &= import(dashboards, &chosen, mode).await?;
     }
     Ok(exit_code(is_complete))
+}
+
+// === impl Chosen ===
+
+impl Chosen<'_> {
+    /// The dashboards at `url`, as its user.
+    fn dashboards(&self, url: &str) -> anyhow::Result<Dashboards> {
+        let made = Dashboards::new(url, self.config, self.dialect, self.receiver.timeout);
+        made.map_err(|problems| {
+            let messages = problems.into_vec().into_iter().map(|it| it.message);
+            let messages: Vec<String> = messages.collect();
+            UsageError(format!("--dashboards: {}", messages.join("; "))).into()
+        })
+    }
 }
 
 /// The receivers that there is something to set up for: all of them, or the one with this name.
@@ -125,20 +143,18 @@ fn print(chosen: &[Chosen<'_>]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Imports the dashboards, as the first receiver's user, for the indices of all.
-async fn dashboards(url: &str, chosen: &[Chosen<'_>], mode: Mode) -> anyhow::Result<bool> {
-    let Some(first) = chosen.first() else {
-        return Ok(true);
-    };
-    let (config, timeout) = (first.config, first.receiver.timeout);
-    let mut target = Dashboards::new(url, config, first.dialect, timeout)
-        .map_err(|problems| UsageError(format!("--dashboards: {problems}")))?;
+/// Imports the dashboards, for the indices of all receivers.
+async fn import(
+    mut dashboards: Dashboards,
+    chosen: &[Chosen<'_>],
+    mode: Mode,
+) -> anyhow::Result<bool> {
     if mode.dry_run {
         say(format_args!("dashboards: would import"))?;
         return Ok(true);
     }
     let patterns: Vec<String> = chosen.iter().map(|one| one.setup.plan.pattern()).collect();
-    let imported = target.import(&patterns.join(","), mode.overwrite).await;
+    let imported = dashboards.import(&patterns.join(","), mode.overwrite).await;
     let imported = imported.context("dashboards")?;
     say(format_args!(
         "dashboards: {} imported, {} unchanged",

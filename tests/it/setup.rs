@@ -292,8 +292,13 @@ fn what_would_be_sent_can_be_printed() {
         (&config, &["--print", "--dry-run"], "cannot be used with"),
         (
             &config,
-            &["--dry-run", "--dashboards", "nowhere", "--receiver", "a"],
+            &["--dry-run", "--receiver", "a"],
             "error: receiver a: http://127.0.0.1:1: no answer",
+        ),
+        (
+            &config,
+            &["--dashboards", "nowhere"],
+            "error: --dashboards: a host is no URL",
         ),
         (
             "route: {match: [{receiver: o}]}\nreceivers: [{name: o, stdout: {}}]",
