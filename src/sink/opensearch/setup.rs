@@ -1,7 +1,7 @@
 //! Setup: makes what events should find where they go: a policy that deletes old ones, templates, a data stream.
 //!
 //! In this order, because a policy takes only indices that are younger than it, and a template likewise. What is there is
-//! left alone unless overwriting was asked for; a second run changes nothing. [`Plan`] says what there is to be, [`run`]
+//! left alone unless overwriting was asked for; a second run changes nothing. [`Plan`] says what there is to be, [`Setup`]
 //! makes it, [`SetUpFirst`] has it made before the first event is written.
 
 use opensearch::http::Method;
