@@ -10,6 +10,7 @@ RUN mkdir -p src benches tests/it && echo 'fn main() {}' > src/main.rs && touch 
  && case "$TARGETARCH" in arm64) echo aarch64 ;; *) echo x86_64 ;; esac > /arch \
  && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$(cat /arch)-unknown-linux-gnu"
 COPY src src
+COPY deploy/opensearch deploy/opensearch
 RUN touch src/main.rs src/lib.rs \
  && REVISION="$REVISION" RUSTFLAGS="-C target-feature=+crt-static" \
     cargo build --release --locked --target "$(cat /arch)-unknown-linux-gnu" \

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use self::check::{CheckArgs, check};
 use self::input::EventReader;
+use self::setup::SetupArgs;
 use crate::admin::Admin;
 use crate::checkpoint::CheckpointFile;
 use crate::cluster::Cluster;
@@ -39,6 +40,7 @@ use crate::yaml::Problem;
 mod check;
 mod input;
 mod replay;
+mod setup;
 
 /// Watches a cluster's Events and delivers every one of them, in batches, to OpenSearch and other receivers.
 #[derive(Debug, Parser)]
@@ -60,6 +62,8 @@ enum Command {
     Route(RouteArgs),
     /// Send events from a file to the receivers
     Replay(ReplayArgs),
+    /// Make index templates, policies and data streams for the receivers that write to OpenSearch or Elasticsearch
+    Setup(SetupArgs),
     /// Print the JSON Schema of configurations, for editors
     Schema,
     /// Print the version
@@ -176,6 +180,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Check(args) => check(&args),
             Command::Route(args) => route(&args),
             Command::Replay(args) => replay::replay(args).await,
+            Command::Setup(args) => setup::setup(args).await,
             Command::Schema => {
                 say(format_args!(
                     "{}",
@@ -200,7 +205,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The incumbent's flags have one dash, or two, as Go's do.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 13] = [
+    const FLAGS: [&str; 16] = [
         "conf",
         "config",
         "kubeconfig",
@@ -214,6 +219,9 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
         "dry-run",
         "receiver",
         "output",
+        "print",
+        "overwrite",
+        "dashboards",
     ];
     args.map(|arg| {
         let flag = arg.to_str().and_then(|arg| arg.strip_prefix('-'));

@@ -144,9 +144,7 @@ impl SinkConfig {
     /// that is down when the exporter starts is an outage like any other. Tells of everything that is wrong with it.
     pub fn build(self, settings: SinkSettings) -> Result<Box<dyn Sink>, Problems> {
         Ok(match self {
-            Self::OpenSearch(config, dialect) => {
-                Box::new(opensearch::OpenSearch::new(&config, dialect, settings)?)
-            }
+            Self::OpenSearch(config, dialect) => opensearch::build(&config, dialect, settings)?,
             Self::Stdout(config) => Box::new(stdout::Stdout::new(&config, settings)?),
             Self::File(config) => file::build(&config, settings)?,
             Self::Pipe(config) => pipe::build(&config, settings)?,

@@ -159,6 +159,14 @@ impl Template {
         }
     }
 
+    /// Its texts in their order, and `None` for each part that is rendered.
+    pub fn texts(&self) -> impl Iterator<Item = Option<&str>> {
+        self.tree.root.iter().map(|node| match node {
+            Node::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     /// The text itself if there is nothing to render in it.
     pub fn literal(&self) -> Option<&str> {
         match self.tree.root.as_slice() {

@@ -14,6 +14,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAcces
 
 pub use self::nearest::nearest;
 pub use self::problems::Problems;
+pub use self::switch::Switch;
 
 mod de;
 mod expand;
@@ -21,6 +22,7 @@ mod nearest;
 mod node;
 mod problems;
 mod scalar;
+mod switch;
 
 /// A place in a text; both count from 1. Zero stands for no place.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

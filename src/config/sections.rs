@@ -103,7 +103,7 @@ const DOCUMENTS: &[&str] = &[
     "stdout",
 ];
 /// Keys of sinks, with the types of receivers that have them.
-const SINK: [(&str, &[&str]); 50] = [
+const SINK: [(&str, &[&str]); 51] = [
     ("hosts", OPENSEARCH),
     ("useEventID", OPENSEARCH),
     ("index", OPENSEARCH),
@@ -112,6 +112,7 @@ const SINK: [(&str, &[&str]); 50] = [
     ("documentID", OPENSEARCH),
     ("gzip", OPENSEARCH),
     ("cloudID", OPENSEARCH),
+    ("setup", OPENSEARCH),
     ("apiKey", API_KEY),
     ("apiKeyFile", API_KEY),
     ("username", ACCESS),

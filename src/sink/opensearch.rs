@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use opensearch::http::Method;
 use opensearch::http::headers::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use tracing::warn;
@@ -21,19 +21,21 @@ use self::aws::AwsConfig;
 use self::bulk::{Action, Operation};
 use self::host::{Answer, Hosts};
 use self::index::Target;
+use self::setup::{Plan, SetUpFirst, SetupConfig};
 use super::body::Body;
 use super::http::{TlsConfig, classify, reason, retry_after};
 use super::preview::Preview;
 use super::templates::lint_no_value;
 use super::{Receipt, Rejection, SendError, SendErrorKind, Sink, SinkSettings};
 use crate::event::Event;
-use crate::yaml::{Located, Problem, Problems, Value};
+use crate::yaml::{Located, Problem, Problems, Switch, Value};
 
 mod access;
 mod aws;
 pub mod bulk;
 mod host;
 pub mod index;
+pub mod setup;
 
 /// The sink as the configuration gives it.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -88,6 +90,8 @@ pub struct OpenSearchConfig {
     aws: Option<AwsConfig>,
     /// Of every request.
     headers: BTreeMap<String, Located<String>>,
+    /// Makes templates, policy and data stream before the first event is written.
+    setup: Switch<SetupConfig>,
 }
 
 /// Whether documents have ids.
@@ -161,6 +165,7 @@ impl Default for OpenSearchConfig {
             bearer_token_file: Located::default(),
             aws: None,
             headers: BTreeMap::new(),
+            setup: Switch::default(),
         }
     }
 }
@@ -195,6 +200,7 @@ impl OpenSearchConfig {
             lint_no_value(text, warnings);
         }
         Target::lint(&self.index, &self.index_format, warnings);
+        setup::lint(self, warnings);
         // One that is there and empty may stand for a variable that is not set everywhere.
         let [username, password, ..] = self.credentials();
         let pairs = [
@@ -239,6 +245,28 @@ impl OpenSearchConfig {
             (DocumentId::Event, false) => Ids::Occurrence,
         }
     }
+}
+
+/// Makes the sink, with what it does before the first event.
+pub fn build(
+    config: &OpenSearchConfig,
+    dialect: Dialect,
+    settings: SinkSettings,
+) -> Result<Box<dyn Sink>, Problems> {
+    let mut problems = Problems::default();
+    let sink = problems.ok(OpenSearch::new(config, dialect, settings));
+    let plan = config.is_set_up_at_start().then(|| {
+        // What is wrong with the target is told already.
+        sink.is_some()
+            .then(|| problems.ok(Plan::new(config, dialect)))
+    });
+    let Some(sink) = sink.filter(|_| problems.is_empty()) else {
+        return Err(problems);
+    };
+    Ok(match plan.flatten().flatten() {
+        Some(plan) => Box::new(SetUpFirst::new(sink, plan)),
+        None => Box::new(sink),
+    })
 }
 
 // === impl OpenSearch ===
@@ -380,7 +408,7 @@ impl OpenSearch {
             request
         };
         self.hosts
-            .post(&self.path, headers, Bytes::from(request))
+            .send(Method::Post, &self.path, headers, Some(request.into()))
             .await
     }
 

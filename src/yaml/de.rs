@@ -19,6 +19,9 @@ mod context;
 /// The name by which [`super::Located`] asks for its position.
 pub(super) const LOCATED: &str = "\u{0}Located";
 
+/// The name by which [`super::Switch`] asks for what is written.
+pub(super) const SWITCH: &str = "\u{0}Switch";
+
 /// A node about to be read.
 #[derive(Clone, Copy)]
 pub(super) struct NodeDeserializer<'a> {
@@ -404,6 +407,9 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     ) -> Result<V::Value, Error> {
         if name == LOCATED {
             return self.locate(visitor.visit_seq(LocatedParts::new(self)));
+        }
+        if name == SWITCH && matches!(self.node.kind, Kind::Scalar { .. }) && !self.is_null() {
+            return self.deserialize_bool(visitor);
         }
         visitor.visit_newtype_struct(self)
     }

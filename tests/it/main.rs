@@ -27,6 +27,7 @@ mod migration;
 mod opensearch;
 mod reload;
 mod replay;
+mod setup;
 mod soak;
 mod support;
 mod wire;

@@ -67,11 +67,29 @@ impl Hosts {
         dialect: Dialect,
         timeout: Duration,
     ) -> Result<Self, Problems> {
+        Self::with(config, urls(config, dialect), timeout)
+    }
+
+    /// A server that is not of the cluster, and takes its users: Dashboards, Kibana.
+    pub(super) fn beside(
+        url: &str,
+        config: &OpenSearchConfig,
+        timeout: Duration,
+    ) -> Result<Self, Problems> {
+        let url = parse_host(url).map_err(|error| Problem::nowhere(error).into());
+        Self::with(config, url.map(|url| vec![url]), timeout)
+    }
+
+    fn with(
+        config: &OpenSearchConfig,
+        urls: Result<Vec<Url>, Problems>,
+        timeout: Duration,
+    ) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let access = problems.ok(config.access());
         let user = problems.ok(config.user());
         let tls = problems.ok(config.tls.load());
-        let urls = problems.ok(urls(config, dialect));
+        let urls = problems.ok(urls);
         let (Some(access), Some(user), Some(tls), Some(urls)) = (access, user, tls, urls) else {
             return Err(problems);
         };
@@ -105,12 +123,26 @@ impl Hosts {
         format!("{host}/_bulk")
     }
 
-    /// Posts to one of them.
-    pub(super) async fn post(
+    /// Whether they are Amazon's serverless, which has no policies, and rules of its own for the rest.
+    pub(super) fn are_serverless(&self) -> bool {
+        self.hosts.iter().any(|host| match &host.origin {
+            Origin::Tuple(_, domain, _) => is_serverless(&domain.to_string()),
+            Origin::Opaque(_) => false,
+        })
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Asks one of them.
+    pub(super) async fn send(
         &mut self,
+        method: Method,
         path: &str,
         headers: HeaderMap,
-        body: Bytes,
+        body: Option<Bytes>,
     ) -> Result<Answer, SendError> {
         let host = self.next();
         if let Some(aws) = &host.aws {
@@ -119,7 +151,7 @@ impl Hosts {
         let answer = async {
             let response = host
                 .transport
-                .send(Method::Post, path, headers, None::<&()>, Some(body), None)
+                .send(method, path, headers, None::<&()>, body, None)
                 .await?;
             let (status, headers) = (response.status_code().as_u16(), response.headers().clone());
             let origin = response.url().origin();
@@ -318,7 +350,7 @@ fn hosts_of_environment(dialect: Dialect) -> Result<Vec<Url>, Problems> {
 }
 
 /// The URL of a host, whose path is a prefix of every request's.
-fn parse_host(text: &str) -> Result<Url, String> {
+pub(super) fn parse_host(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text)
         .map_err(|error| format!("a host is no URL: {error}; write https://NAME:PORT"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -331,6 +363,11 @@ fn parse_host(text: &str) -> Result<Url, String> {
         url.set_path(&format!("{}/", url.path()));
     }
     Ok(url)
+}
+
+/// Whether Amazon's serverless collections are at `domain`.
+pub(super) fn is_serverless(domain: &str) -> bool {
+    domain.ends_with(".aoss.amazonaws.com")
 }
 
 fn no_answer(error: &opensearch::Error) -> String {

@@ -9,6 +9,10 @@ use crate::event::{Event, Time};
 use crate::template::{GoTime, RenderError, Template};
 use crate::yaml::{Located, Problem};
 
+mod names;
+
+pub use self::names::Names;
+
 /// Where documents go.
 #[derive(Debug)]
 pub struct Target {
@@ -216,17 +220,7 @@ fn action(text: &str) -> Option<usize> {
 
 /// The nearest name that servers take: they refuse upper case, some characters, some beginnings, and more than 255 bytes.
 pub fn legal(name: &str) -> String {
-    let mut legal: String = name
-        .chars()
-        .flat_map(char::to_lowercase)
-        .map(|c| {
-            if c.is_whitespace() || c.is_control() || "\\/*?\"<>|,#:".contains(c) {
-                '-'
-            } else {
-                c
-            }
-        })
-        .collect();
+    let mut legal = legal_characters(name);
     let start = legal.len() - legal.trim_start_matches(['-', '_', '+', '.']).len();
     // A name that begins with a dot is hidden, and legal; on its own it isn't.
     if start > 0 && (!legal.starts_with('.') || start == legal.len()) {
@@ -237,6 +231,19 @@ pub fn legal(name: &str) -> String {
     }
     legal.truncate(legal.floor_char_boundary(MAX_NAME));
     legal
+}
+
+fn legal_characters(text: &str) -> String {
+    text.chars()
+        .flat_map(char::to_lowercase)
+        .map(|c| {
+            if c.is_whitespace() || c.is_control() || "\\/*?\"<>|,#:".contains(c) {
+                '-'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

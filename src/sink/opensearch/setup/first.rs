@@ -1,0 +1,102 @@
+//! The sink that makes what is missing before the first event is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::{Mode, Plan, Report, run};
+use crate::event::Event;
+use crate::sink::opensearch::OpenSearch;
+use crate::sink::preview::Preview;
+use crate::sink::{Receipt, SendError, Sink};
+
+/// OpenSearch, with what events should find there.
+///
+/// As long as no server answers, no event is written either, and it is tried again with the next batch. It never holds
+/// one back: once a batch was answered, or the servers have refused something, it is over.
+pub struct SetUpFirst {
+    sink: OpenSearch,
+    /// What is still to be made.
+    pending: Option<Plan>,
+}
+
+/// How long the first events may wait for it.
+const LIMIT: Duration = Duration::from_secs(15);
+
+// === impl SetUpFirst ===
+
+impl SetUpFirst {
+    /// Has `plan` carried out before `sink` writes.
+    pub fn new(sink: OpenSearch, plan: Plan) -> Self {
+        Self {
+            sink,
+            pending: Some(plan),
+        }
+    }
+
+    /// Makes what is missing; `None` if nobody has answered.
+    async fn set_up(&mut self, plan: &Plan) -> Option<()> {
+        let made = timeout(LIMIT, run(plan, &mut self.sink.hosts, Mode::default())).await;
+        tell(plan, &made.ok()?.ok()?);
+        Some(())
+    }
+
+    async fn send_batch(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
+        if let Some(plan) = self.pending.take()
+            && self.set_up(&plan).await.is_none()
+        {
+            self.pending = Some(plan);
+        }
+        let answer = self.sink.send(batch).await;
+        if answer.is_ok()
+            && let Some(plan) = self.pending.take()
+        {
+            warn!(
+                name = plan.name(),
+                "setup had no answer in time, and events are written without it: run the command `setup`"
+            );
+        }
+        answer
+    }
+}
+
+impl Sink for SetUpFirst {
+    fn send<'a>(
+        &'a mut self,
+        batch: &'a [Arc<Event>],
+    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+        self.send_batch(batch).boxed()
+    }
+
+    fn reads_object(&self) -> bool {
+        self.sink.reads_object()
+    }
+
+    fn preview(&self, event: &Event) -> Result<Preview, String> {
+        self.sink.preview(event)
+    }
+}
+
+/// One line for what is as it should be, one for what is not.
+fn tell(plan: &Plan, reports: &[Report]) {
+    let (odd, fine): (Vec<_>, Vec<_>) = reports.iter().partition(|it| it.outcome.is_odd());
+    let lines = |reports: Vec<&Report>| {
+        let lines: Vec<String> = reports.into_iter().map(Report::to_string).collect();
+        lines.join("; ")
+    };
+    if !fine.is_empty() {
+        info!(name = plan.name(), made = lines(fine), "set up");
+    }
+    if !odd.is_empty() {
+        warn!(
+            name = plan.name(),
+            error = lines(odd),
+            "setup is not complete, and events are written all the same: run the command `setup` with the rights that it \
+             needs, or leave `setup` out"
+        );
+    }
+}
