@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use self::check::{CheckArgs, check};
 use self::input::EventReader;
+use self::ready::{ReadyArgs, ready};
 use crate::admin::Admin;
 use crate::checkpoint::CheckpointFile;
 use crate::cluster::Cluster;
@@ -37,6 +38,7 @@ use crate::yaml::Problem;
 
 mod check;
 mod input;
+mod ready;
 mod replay;
 
 /// Watches a cluster's Events and delivers every one of them, in batches, to OpenSearch and other receivers.
@@ -59,6 +61,8 @@ enum Command {
     Route(RouteArgs),
     /// Send events from a file to the receivers
     Replay(ReplayArgs),
+    /// Ask an exporter whether it is ready
+    Ready(ReadyArgs),
     /// Print the JSON Schema of configurations, for editors
     Schema,
     /// Print the version
@@ -175,6 +179,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Check(args) => check(&args),
             Command::Route(args) => route(&args),
             Command::Replay(args) => replay::replay(args).await,
+            Command::Ready(args) => ready(&args).await,
             Command::Schema => {
                 say(format_args!(
                     "{}",
@@ -199,7 +204,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The incumbent's flags have one dash, or two, as Go's do.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 13] = [
+    const FLAGS: [&str; 14] = [
         "conf",
         "config",
         "kubeconfig",
@@ -213,6 +218,7 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
         "dry-run",
         "receiver",
         "output",
+        "wait",
     ];
     args.map(|arg| {
         let flag = arg.to_str().and_then(|arg| arg.strip_prefix('-'));
