@@ -8,5 +8,5 @@ here=$(cd "$(dirname "$0")" && pwd)
 "$here/opensearch/install.sh"
 SECURE=1 "$here/opensearch/install.sh"
 "$here/kubernetes/build.sh"
-"$here/helm/build.sh" >/dev/null
+for major in 3 4; do "$here/helm/build.sh" $major >/dev/null; done
 "$here/kubernetes-validate.sh" --version >/dev/null

@@ -43,7 +43,12 @@ fn script(path: &str, args: &[&str], env: &[(&str, &str)]) -> BTreeMap<String, S
 /// The real helm.
 pub fn helm() -> &'static Path {
     static HELM: OnceLock<PathBuf> = OnceLock::new();
-    HELM.get_or_init(|| script("helm/build.sh", &[], &[])["HELM"].clone().into())
+    HELM.get_or_init(|| script("helm/build.sh", &["3"], &[])["HELM"].clone().into())
+}
+
+/// The next one.
+pub fn helm4() -> PathBuf {
+    script("helm/build.sh", &["4"], &[])["HELM"].clone().into()
 }
 
 /// Prometheus' tool; installed where that is possible.
