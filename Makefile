@@ -23,7 +23,7 @@ test-unit: ## the tests that need no server
 soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600), then an outage of a quarter of an hour (OUTAGE_SECONDS=900)
 	@tests/env/test.sh --test it -- --ignored --nocapture --test-threads 1 soak::
 
-bench: ## the benchmarks: each step, and the whole from watch to acknowledgement
+bench: ## the benchmarks: each step, the whole from watch to acknowledgement, and the start
 	@$(CARGO) bench --locked
 
 fmt: ## format the code
