@@ -4,7 +4,7 @@
 # usage: install.sh
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-"$here/require.sh" kubernetes node opensearch prometheus alertmanager schemas rust
+"$here/require.sh" kubernetes node image opensearch prometheus alertmanager schemas rust
 "$here/opensearch/install.sh"
 SECURE=1 "$here/opensearch/install.sh"
 "$here/kubernetes/build.sh"

@@ -51,6 +51,11 @@ pub fn helm4() -> PathBuf {
     script("helm/build.sh", &["4"], &[])["HELM"].clone().into()
 }
 
+/// The container image, as its Dockerfile makes it: an OCI archive.
+pub fn image() -> PathBuf {
+    script("image/build.sh", &[], &[])["IMAGE"].clone().into()
+}
+
 /// Prometheus' tool; installed where that is possible.
 pub fn promtool() -> &'static str {
     script("require.sh", &["prometheus"], &[]);
