@@ -11,6 +11,9 @@ demo: ## the exporter at work on a real cluster and OpenSearch (KEEP=1: leave it
 demo-stop: ## end a demo that was left running
 	@tests/env/demo.sh stop
 
+image: ## the container image, by docker, podman or buildah (IMAGE=name, ARCHIVE=file: write it there too, for nodes to load)
+	@tests/env/image.sh
+
 env: ## build and install the servers that the tests and the demo use (a quarter of an hour the first time)
 	@tests/env/install.sh
 
@@ -20,10 +23,13 @@ test: env ## every test, against real servers
 test-unit: ## the tests that need no server
 	@$(CARGO) test --locked --lib
 
+image-test: env ## the image as it is shipped, which takes ten minutes to build; `make test` builds it without optimisations
+	@IMAGE_PROFILE=release tests/env/test.sh --test it -- image::
+
 soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600), then an outage of a quarter of an hour (OUTAGE_SECONDS=900)
 	@tests/env/test.sh --test it -- --ignored --nocapture --test-threads 1 soak::
 
-bench: ## the benchmarks: each step, and the whole from watch to acknowledgement
+bench: ## the benchmarks: each step, the whole from watch to acknowledgement, and the start
 	@$(CARGO) bench --locked
 
 fmt: ## format the code
@@ -40,4 +46,4 @@ doc: ## build the code's documentation
 deny: ## check the dependencies' licences and sources
 	@tests/env/cargo-deny.sh --locked check bans licenses sources
 
-.PHONY: help demo demo-stop env test test-unit soak bench fmt lint doc deny
+.PHONY: help demo demo-stop image env test test-unit image-test soak bench fmt lint doc deny

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use self::check::{CheckArgs, check};
 use self::input::EventReader;
+use self::ready::{ReadyArgs, ready};
 use self::setup::SetupArgs;
 use crate::admin::Admin;
 use crate::checkpoint::CheckpointFile;
@@ -39,6 +40,7 @@ use crate::yaml::Problem;
 
 mod check;
 mod input;
+mod ready;
 mod replay;
 mod setup;
 
@@ -64,6 +66,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Make index templates, policies and data streams for the receivers that write to OpenSearch or Elasticsearch
     Setup(SetupArgs),
+    /// Ask an exporter whether it is ready
+    Ready(ReadyArgs),
     /// Print the JSON Schema of configurations, for editors
     Schema,
     /// Print the version
@@ -181,6 +185,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Route(args) => route(&args),
             Command::Replay(args) => replay::replay(args).await,
             Command::Setup(args) => setup::setup(args).await,
+            Command::Ready(args) => ready(&args).await,
             Command::Schema => {
                 say(format_args!(
                     "{}",
@@ -205,7 +210,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The incumbent's flags have one dash, or two, as Go's do.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 16] = [
+    const FLAGS: [&str; 17] = [
         "conf",
         "config",
         "kubeconfig",
@@ -222,6 +227,7 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
         "print",
         "overwrite",
         "dashboards",
+        "wait",
     ];
     args.map(|arg| {
         let flag = arg.to_str().and_then(|arg| arg.strip_prefix('-'));

@@ -4,9 +4,9 @@
 # usage: install.sh
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-"$here/require.sh" kubernetes node opensearch prometheus alertmanager schemas rust
+"$here/require.sh" kubernetes node image opensearch prometheus alertmanager schemas rust
 "$here/opensearch/install.sh"
 SECURE=1 "$here/opensearch/install.sh"
 "$here/kubernetes/build.sh"
-"$here/helm/build.sh" >/dev/null
+for major in 3 4; do "$here/helm/build.sh" $major >/dev/null; done
 "$here/kubernetes-validate.sh" --version >/dev/null

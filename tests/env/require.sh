@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that this machine has what the parts named need, all of it at once. As root on Debian or Ubuntu what is missing is
 # installed; otherwise one line says what is missing and how to get it.
-# usage: require.sh kubernetes|go|node|opensearch|prometheus|alertmanager|schemas|python|rust ...
+# usage: require.sh kubernetes|go|node|image|opensearch|prometheus|alertmanager|schemas|python|rust ...
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -35,6 +35,10 @@ check() {
         need nsenter util-linux
         need python3 python3
         [ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins)
+        ;;
+      image)
+        need buildah buildah
+        [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
         ;;
       opensearch)
         need openssl openssl

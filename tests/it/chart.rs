@@ -329,6 +329,35 @@ fn the_test_checks_the_configuration_as_the_exporter_reads_it() {
 }
 
 #[test]
+fn the_test_asks_the_exporter_whether_it_is_ready() {
+    let sets = [
+        "containerPorts.http=2113",
+        "networkPolicy.allowExternal=false",
+    ];
+    let release = Release::of("", &sets);
+    let (pod, service) = (release.one("Pod"), release.one("Service"));
+    let annotations = &service["metadata"]["annotations"];
+    assert_eq!(annotations["helm.sh/hook"], "test");
+    assert_eq!(annotations["helm.sh/hook-weight"], "-1");
+    assert_eq!(
+        service["spec"]["selector"],
+        release.one("Deployment")["spec"]["selector"]["matchLabels"]
+    );
+    let (test, exporter) = (&pod["spec"]["containers"][1], release.container());
+    for key in ["image", "securityContext"] {
+        assert_eq!(test[key], exporter[key], "{key}");
+    }
+    let name = service["metadata"]["name"].as_str().unwrap();
+    let url = format!("http://{name}.{NAMESPACE}.svc:2113");
+    assert_eq!(test["args"], json!(["ready", "--wait=30", url]));
+    assert_eq!(service["spec"]["ports"][0]["port"], 2113);
+    let let_in = &release.one("NetworkPolicy")["spec"]["ingress"][0]["from"][0];
+    for (label, value) in let_in["podSelector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(pod["metadata"]["labels"][label], *value, "{label}");
+    }
+}
+
+#[test]
 fn a_volume_has_one_pod_at_a_time() {
     let strategy = |values: &str| {
         Release::of(values, &[]).one("Deployment")["spec"]["strategy"]["type"].clone()

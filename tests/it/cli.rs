@@ -6,6 +6,7 @@ use crate::support::{Cluster, EXPORTER, Exporter, event, eventually, lines, run,
 use kube::api::PostParams;
 
 mod check;
+mod ready;
 
 const STDOUT: &str = "route: {match: [{receiver: out}]}\nreceivers: [{name: out, stdout: {}}]\n";
 

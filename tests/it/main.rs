@@ -20,6 +20,7 @@ mod end_to_end;
 mod examples;
 mod faults;
 mod fuzz;
+mod image;
 mod leader;
 mod lookup;
 mod machine;

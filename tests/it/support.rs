@@ -43,7 +43,17 @@ fn script(path: &str, args: &[&str], env: &[(&str, &str)]) -> BTreeMap<String, S
 /// The real helm.
 pub fn helm() -> &'static Path {
     static HELM: OnceLock<PathBuf> = OnceLock::new();
-    HELM.get_or_init(|| script("helm/build.sh", &[], &[])["HELM"].clone().into())
+    HELM.get_or_init(|| script("helm/build.sh", &["3"], &[])["HELM"].clone().into())
+}
+
+/// The next one.
+pub fn helm4() -> PathBuf {
+    script("helm/build.sh", &["4"], &[])["HELM"].clone().into()
+}
+
+/// The container image, as its Dockerfile makes it: an OCI archive.
+pub fn image() -> PathBuf {
+    script("image/build.sh", &[], &[])["IMAGE"].clone().into()
 }
 
 /// Prometheus' tool; installed where that is possible.

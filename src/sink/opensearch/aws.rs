@@ -6,9 +6,10 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use aws_config::Region;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
+use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future::ProvideCredentials as Provided;
@@ -19,6 +20,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::yaml::{Located, Problem};
+
+mod http;
 
 /// Signs requests, with the credentials that AWS gives to the process.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -131,7 +134,11 @@ impl AwsCredentials {
         }
         let source = match &known.source {
             Some(source) => source.clone(),
-            None => known.source.insert(self.source().await).clone(),
+            None => {
+                let made = self.source().await;
+                let made = made.map_err(|error| crate::telemetry::chain(&error))?;
+                known.source.insert(made).clone()
+            }
         };
         let reason = match timeout(DEADLINE, source.provide_credentials()).await {
             Ok(Ok(credentials)) => {
@@ -156,16 +163,24 @@ impl AwsCredentials {
         self.known.lock().await.until = None;
     }
 
-    async fn source(&self) -> SharedCredentialsProvider {
-        let chain = DefaultCredentialsChain::builder().region(self.region.clone());
+    async fn source(&self) -> reqwest::Result<SharedCredentialsProvider> {
+        let client = http::client()?;
+        let config = ProviderConfig::without_region()
+            .with_http_client(client.clone())
+            .with_region(Some(self.region.clone()));
+        let chain = DefaultCredentialsChain::builder().configure(config);
         let chain = chain.build().await;
         let Some(role) = &self.role else {
-            return SharedCredentialsProvider::new(chain);
+            return Ok(SharedCredentialsProvider::new(chain));
         };
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(client)
+            .region(self.region.clone())
+            .credentials_provider(SharedCredentialsProvider::new(chain));
         let role = AssumeRoleProvider::builder(role.clone())
             .session_name("kubernetes-event-exporter")
-            .region(self.region.clone());
-        SharedCredentialsProvider::new(role.build_from_provider(chain).await)
+            .configure(&config.load().await);
+        Ok(SharedCredentialsProvider::new(role.build().await))
     }
 }
 

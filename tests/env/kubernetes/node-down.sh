@@ -5,6 +5,7 @@ set -uo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 cluster "${1:-main}"
+stop dns KILL
 stop node KILL # its namespaces, and all in them, go with it
 sleep .2
 own=$(sed 's/^[^:]*:[^:]*://' /proc/self/cgroup | sort -u)

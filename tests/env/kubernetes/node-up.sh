@@ -71,7 +71,7 @@ cgroupRoot: /$NETNS
 failCgroupV1: false
 failSwapOn: false
 resolvConf: ""
-clusterDNS: [10.96.0.10]
+clusterDNS: [$HOST]
 clusterDomain: cluster.local
 serializeImagePulls: false
 imageGCHighThresholdPercent: 100
@@ -91,6 +91,8 @@ conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeou
 YAML
 printf '%q=%q\n' NODE_DIR "$node" STATE "$STATE" KUBE_BIN "$KUBE_BIN" NODE_CGROUP "$NETNS" NODE_IP "$HOST" >"$node/env"
 
+# It asks the API server as the admin, so that pods find Services by their names.
+launch_in_netns dns python3 "$here/dns.py" "$HOST" "$KUBE_BIN/kubectl" --kubeconfig "$STATE/kubeconfig"
 from=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 launch_in_netns node unshare --mount --cgroup --pid --uts --ipc --fork --kill-child --mount-proc "$here/node-init.sh" "$node/env"
 ready() { # and said so by this kubelet, not by one that ran here before

@@ -1,6 +1,5 @@
 //! The chart installed by Helm on a cluster with a real node, which runs the exporter in a real pod.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -8,42 +7,7 @@ use kube::api::{ListParams, LogParams, PostParams};
 use kube::{Api, ResourceExt as _};
 
 use super::{NAMESPACE, WORKSHOP, WORKSHOP_SETS, chart};
-use crate::support::{Cluster, EXPORTER, event, eventually, helm, text};
-
-const IMAGE: &str = "docker.io/library/kubernetes-event-exporter:0.1.0";
-
-/// The program under test with what the real image has or is linked with: the roots of trust, and libraries, since a test's build
-/// is not static.
-fn files() -> Vec<String> {
-    let output = Command::new("ldd").arg(EXPORTER).output().unwrap();
-    let libraries = text(&output.stdout);
-    let paths = libraries
-        .split_whitespace()
-        .filter(|word| word.starts_with('/'))
-        .map(|path| format!("{path}:{path}"));
-    let roots = "/etc/ssl/certs/ca-certificates.crt";
-    [
-        format!("{EXPORTER}:/kubernetes-event-exporter"),
-        format!("{roots}:{roots}"),
-    ]
-    .into_iter()
-    .chain(paths)
-    .collect()
-}
-
-fn image(folder: &Path) -> PathBuf {
-    let archive = folder.join("image.tar");
-    let made = Command::new("python3")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/env/kubernetes/mkimage.py"))
-        .arg(IMAGE)
-        .arg(&archive)
-        .arg("[\"/kubernetes-event-exporter\"]")
-        .args(files())
-        .status()
-        .unwrap();
-    assert!(made.success());
-    archive
-}
+use crate::support::{Cluster, event, eventually, helm, image, text};
 
 /// Runs helm on a cluster.
 fn run(cluster: &Cluster, args: &[&str], values: &str, sets: &[&str]) -> String {
@@ -73,8 +37,7 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
             ("NODE", "yes"),
         ],
     );
-    let folder = tempfile::tempdir().unwrap();
-    cluster.import(&image(folder.path()));
+    cluster.import(&image());
     let path = chart();
     let path = path.to_str().unwrap();
     let release = "events-to-opensearch";
@@ -101,7 +64,7 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
     let pod = &pods.list(&ListParams::default()).await.unwrap().items[0];
     assert_eq!(pod.labels()["app.kubernetes.io/instance"], release);
 
-    // Its credentials are there as files, and the exporter's user can read them.
+    // Its credentials are there as files, and the exporter's user can read them. It is found by the name of a Service.
     let test = ["test", release, "--timeout", "60s"];
     let told = run(&cluster, &test, "", &[]);
     assert!(told.contains("Phase:          Succeeded"), "{told}");

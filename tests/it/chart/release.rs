@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
@@ -14,7 +15,12 @@ use crate::support::{EXPORTER, helm, text};
 
 /// `helm template` of a release with these values.
 pub fn template(release: &str, values: &str, sets: &[&str]) -> Output {
-    let mut command = Command::new(helm());
+    template_by(helm(), release, values, sets)
+}
+
+/// The same by another Helm.
+pub fn template_by(helm: &Path, release: &str, values: &str, sets: &[&str]) -> Output {
+    let mut command = Command::new(helm);
     command.args(["template", release]).arg(chart());
     command.args(["--namespace", NAMESPACE, "--values", "-"]);
     for set in sets {
@@ -41,7 +47,10 @@ impl Release {
     }
 
     pub fn named(name: &str, values: &str, sets: &[&str]) -> Self {
-        let output = template(name, values, sets);
+        Self::rendered(&template(name, values, sets))
+    }
+
+    pub fn rendered(output: &Output) -> Self {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let objects: Vec<Value> = serde_saphyr::from_multiple(&text(&output.stdout)).unwrap();
         Self(objects.into_iter().filter(|it| !it.is_null()).collect())

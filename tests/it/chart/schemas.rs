@@ -11,8 +11,9 @@ use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use super::{EVERYTHING, NAMESPACE, WORKSHOP, WORKSHOP_SETS, chart, template, values};
-use crate::support::{Cluster, text};
+use super::release::{Release, template, template_by};
+use super::{EVERYTHING, NAMESPACE, WORKSHOP, WORKSHOP_SETS, chart, values};
+use crate::support::{Cluster, helm4, text};
 
 /// Kinds of Prometheus' operator, which are none of Kubernetes' own.
 const OPERATORS: [&str; 3] = ["PodMonitor", "PrometheusRule", "ServiceMonitor"];
@@ -37,17 +38,51 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The name of each file of values, and what is given besides.
+fn releases() -> Vec<(String, &'static [&'static str])> {
+    let names = yaml_files(&chart().join("ci"))
+        .into_iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    names
+        .map(|name| {
+            let sets: &[&str] = if name == WORKSHOP {
+                &WORKSHOP_SETS
+            } else {
+                &[]
+            };
+            (name, sets)
+        })
+        .collect()
+}
+
+#[test]
+fn helm_4_renders_what_helm_3_does() {
+    let helm = helm4();
+    for (name, sets) in releases() {
+        let values = values(&name);
+        let three = Release::rendered(&template("events", &values, sets));
+        let four = Release::rendered(&template_by(&helm, "events", &values, sets));
+        assert!(three.0.len() > 5, "{name}");
+        assert_eq!(three.0, four.0, "{name}");
+    }
+    let lint = Command::new(&helm)
+        .args(["lint", "--strict"])
+        .arg(chart())
+        .output()
+        .unwrap();
+    assert!(lint.status.success(), "{}", text(&lint.stdout));
+    // It is another Helm, and refuses what the other one refuses.
+    let version = Command::new(&helm).arg("version").output().unwrap();
+    assert!(text(&version.stdout).contains("Version:\"v4."));
+    let refused = template_by(&helm, "events", "replicaCuont: 2", &[]);
+    assert!(text(&refused.stderr).contains("replicaCuont"));
+}
+
 #[test]
 fn every_manifest_is_valid_in_every_version() {
     let folder = tempfile::tempdir().unwrap();
-    for path in yaml_files(&chart().join("ci")) {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        let sets = if name == WORKSHOP {
-            &WORKSHOP_SETS[..]
-        } else {
-            &[]
-        };
-        let output = template("events", &values(name), sets);
+    for (name, sets) in releases() {
+        let output = template("events", &values(&name), sets);
         assert!(output.status.success(), "{name}: {}", text(&output.stderr));
         fs::write(folder.path().join(name), output.stdout).unwrap();
     }

@@ -1,4 +1,4 @@
-module kubernetes-event-exporter/tests/env/helm
+module kubernetes-event-exporter/tests/env/helm/v3
 
 go 1.24.0
 

@@ -1,0 +1,52 @@
+//! Requests of AWS' crates by the client that the rest of the program uses.
+
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+
+#[derive(Debug)]
+struct Connector(reqwest::Client);
+
+/// A client for AWS' crates.
+///
+/// # Errors
+/// If the roots of trust can't be read.
+pub(super) fn client() -> reqwest::Result<SharedHttpClient> {
+    // Credentials are handed out by the node, or by AWS: proxies lead elsewhere.
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let connector = SharedHttpConnector::new(Connector(client));
+    Ok(http_client_fn(move |_, _| connector.clone()))
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let user = |error: &'static str| ConnectorError::user(error.into());
+            let request = request
+                .try_into_http1x()
+                .map_err(|error| ConnectorError::user(error.into()))?;
+            let (head, body) = request.into_parts();
+            let body = body
+                .bytes()
+                .ok_or_else(|| user("a body that is a stream"))?;
+            let request = http::Request::from_parts(head, body.to_vec());
+            let request = reqwest::Request::try_from(request)
+                .map_err(|error| ConnectorError::user(error.into()))?;
+            let io = |error: reqwest::Error| match error.is_timeout() {
+                true => ConnectorError::timeout(error.into()),
+                false => ConnectorError::io(error.into()),
+            };
+            let response = client.execute(request).await.map_err(io)?;
+            let mut answer = http::Response::new(());
+            *answer.status_mut() = response.status();
+            *answer.headers_mut() = response.headers().clone();
+            let body = response.bytes().await.map_err(io)?;
+            let answer = answer.map(|()| SdkBody::from(body.to_vec()));
+            HttpResponse::try_from(answer).map_err(|error| ConnectorError::user(error.into()))
+        })
+    }
+}

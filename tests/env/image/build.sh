@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Builds the image by its Dockerfile, on a machine without an engine or a registry, and prints "export IMAGE=…", an OCI archive.
+# What stands in for the base image is this machine: its programs and libraries, and the Rust that the tests are built with.
+# Cold: as long as a build of the profile, which for the release is ten minutes; if nothing of it has changed, seconds. Needs root.
+# usage: build.sh
+# environment:
+#   IMAGE_PROFILE=dev    how the program is built: `release`, as it is shipped, or `dev`, which is quick
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=../lib.sh
+. "$here/../lib.sh"
+project=$(cd "$here/../../.." && pwd)
+work=$CACHE/image
+[ "$(id -u)" = 0 ] || die "building the image without an engine needs root"
+"$here/../require.sh" image rust
+mkdir -p "$work/tmp"
+exec 9>"$work/.lock"
+flock 9 # another run may be building the same: wait for it
+
+cat >"$work/storage.conf" <<TOML
+[storage]
+driver = "vfs"
+graphroot = "$work/storage"
+runroot = "$work/run"
+TOML
+export CONTAINERS_STORAGE_CONF=$work/storage.conf BUILDAH_ISOLATION=chroot
+export TMPDIR=$work/tmp # where buildah keeps what the Dockerfile wants to be kept
+
+base=$(sed -n 's/^FROM \(.*\) AS build$/\1/p' "$project/Dockerfile")
+if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
+  container=$(buildah from scratch)
+  root=$(buildah mount "$container")
+  mkdir -p "$root"/{etc/ssl/certs,tmp,usr/bin,usr/include,usr/lib,usr/lib64,usr/local/cargo,usr/local/rustup}
+  for link in bin lib lib64; do ln -s "usr/$link" "$root/$link"; done
+  cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+  cp -a /etc/alternatives "$root/etc/" # where `cc` is found
+  buildah unmount "$container" >/dev/null
+  buildah config --env CARGO_HOME=/usr/local/cargo --env PATH=/usr/local/rustup/bin:/usr/bin "$container"
+  buildah commit --quiet --rm "$container" "$base" >/dev/null
+fi
+volumes=(--volume "$(cd "$project" && rustc --print sysroot):/usr/local/rustup:ro")
+for folder in /usr/bin /usr/include /usr/lib /usr/lib64; do
+  if [ -d $folder ]; then volumes+=(--volume "$folder:$folder:ro"); fi
+done
+
+profile=${IMAGE_PROFILE:-dev}
+archive=$work/$profile.tar
+rm -f "$archive.new"
+# The revision is none, so that a commit alone changes nothing.
+ENGINE=buildah REVISION=test IMAGE='' ARCHIVE=$archive.new \
+  nice -n 5 "$here/../image.sh" --pull-never --layers --build-arg "PROFILE=$profile" "${volumes[@]}" 9>&-
+mv "$archive.new" "$archive" # whoever reads the old one may go on
+buildah rmi --prune >/dev/null 2>&1 || true
+echo "export IMAGE=$archive"
