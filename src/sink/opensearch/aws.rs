@@ -132,13 +132,12 @@ impl AwsCredentials {
         if known.until.is_some_and(|until| now < until) {
             return Ok(());
         }
-        let source = match &known.source {
-            Some(source) => source.clone(),
-            None => {
-                let made = self.source().await;
-                let made = made.map_err(|error| crate::telemetry::chain(&error))?;
-                known.source.insert(made).clone()
-            }
+        let source = if let Some(source) = &known.source {
+            source.clone()
+        } else {
+            let made = self.source().await;
+            let made = made.map_err(|error| crate::telemetry::chain(&error))?;
+            known.source.insert(made).clone()
         };
         let reason = match timeout(DEADLINE, source.provide_credentials()).await {
             Ok(Ok(credentials)) => {

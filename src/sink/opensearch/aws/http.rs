@@ -36,9 +36,12 @@ impl HttpConnector for Connector {
             let request = http::Request::from_parts(head, body.to_vec());
             let request = reqwest::Request::try_from(request)
                 .map_err(|error| ConnectorError::user(error.into()))?;
-            let io = |error: reqwest::Error| match error.is_timeout() {
-                true => ConnectorError::timeout(error.into()),
-                false => ConnectorError::io(error.into()),
+            let io = |error: reqwest::Error| {
+                if error.is_timeout() {
+                    ConnectorError::timeout(error.into())
+                } else {
+                    ConnectorError::io(error.into())
+                }
             };
             let response = client.execute(request).await.map_err(io)?;
             let mut answer = http::Response::new(());
