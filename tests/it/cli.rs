@@ -7,6 +7,7 @@ use kube::api::PostParams;
 
 mod check;
 mod route;
+mod tests;
 
 const STDOUT: &str = "route: {match: [{receiver: out}]}\nreceivers: [{name: out, stdout: {}}]\n";
 
