@@ -16,15 +16,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::check::{CheckArgs, check};
-use self::input::EventReader;
 use self::ready::{ReadyArgs, ready};
+use self::route::{RouteArgs, route};
 use self::setup::SetupArgs;
 use crate::admin::Admin;
 use crate::checkpoint::CheckpointFile;
 use crate::cluster::Cluster;
 use crate::config::{self, Config, ConfigError, CoordinationConfig, Loaded};
 use crate::enrich::Enricher;
-use crate::event::{Event, visible};
+use crate::event::Event;
 use crate::health::Health;
 use crate::jitter;
 use crate::leader::{Candidate, Coordination};
@@ -42,6 +42,7 @@ mod check;
 mod input;
 mod ready;
 mod replay;
+mod route;
 mod setup;
 
 /// Watches a cluster's Events and delivers every one of them, in batches, to OpenSearch and other receivers.
@@ -60,7 +61,7 @@ enum Command {
     Run(RunArgs),
     /// Check a configuration, without a cluster or a network
     Check(CheckArgs),
-    /// Say which receivers would get events
+    /// Explain where events would go, or what another configuration would change
     Route(RouteArgs),
     /// Send events from a file to the receivers
     Replay(ReplayArgs),
@@ -99,18 +100,6 @@ struct RunArgs {
     /// Let a POST to /-/reload have the configuration read anew at once, as SIGHUP does
     #[arg(long)]
     enable_reload: bool,
-}
-
-#[derive(Debug, Args)]
-struct RouteArgs {
-    /// The configuration file
-    config: PathBuf,
-    /// Events: a Kubernetes List, JSON lines of Events, watch frames, or our own documents; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    event: PathBuf,
-    /// Text for people or one JSON object an event
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -210,7 +199,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The incumbent's flags have one dash, or two, as Go's do.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 17] = [
+    const FLAGS: [&str; 19] = [
         "conf",
         "config",
         "kubeconfig",
@@ -219,6 +208,8 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
         "grace-period",
         "enable-reload",
         "strict",
+        "tests",
+        "diff",
         "event",
         "events",
         "dry-run",
@@ -367,34 +358,6 @@ fn one_input(config: &Path, events: &Path) -> Result<(), UsageError> {
         ));
     }
     Ok(())
-}
-
-fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
-    one_input(&args.config, &args.event)?;
-    let (_, loaded, route) = load(&args.config)?;
-    let mut unread = 0;
-    for event in EventReader::open(&args.event)? {
-        let Some(event) = readable(event, &mut unread) else {
-            continue;
-        };
-        let resolution = route.resolve(&event);
-        let receivers: Vec<&str> = resolution
-            .receivers
-            .iter()
-            .map(|at| loaded.config.receivers[at.0].name.as_str())
-            .collect();
-        let key = event.key().to_string();
-        let shown = visible(&key);
-        match args.output {
-            Output::Json => say(format_args!(
-                "{}",
-                serde_json::json!({"event": key, "receivers": receivers})
-            )),
-            Output::Text if receivers.is_empty() => say(format_args!("{shown}: no receiver")),
-            Output::Text => say(format_args!("{shown}: {}", receivers.join(", "))),
-        }?;
-    }
-    Ok(exit_code(unread == 0))
 }
 
 /// The event, or word of what is none: of the first few, since a List that is torn is no event on any of its lines.

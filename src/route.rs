@@ -5,19 +5,22 @@
 //! receiver delivers to it, so that a receiver named twice receives twice. The routes below are walked if every `match`
 //! rule matched, of which none counts as all.
 //!
-//! Compiled once, when the configuration is loaded; resolving is pure.
+//! Compiled once, when the configuration is loaded; resolving is pure. To explain is to resolve and to be told of each step.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use crate::event::Event;
-use crate::yaml::{Located, Problem};
+use crate::yaml::{Located, Position, Problem};
 
+use self::explain::Seen;
+pub use self::explain::{Cause, Explanation, Failure, Step, Verdict};
 pub use self::lint::{Findings, lint};
 use self::rule::Rule;
 pub use self::rule::RuleConfig;
 
+mod explain;
 mod lint;
 pub mod pattern;
 mod rule;
@@ -41,6 +44,16 @@ pub struct Route {
     drop: Vec<Rule>,
     matches: Vec<Match>,
     routes: Vec<Route>,
+    place: Place,
+}
+
+/// Where something stands in the configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// `route.routes[0].match[1]`
+    pub path: String,
+    /// Line and column.
+    pub position: Position,
 }
 
 /// A receiver, by its place in the configuration.
@@ -108,12 +121,13 @@ impl Route {
             .enumerate()
             .map(|(at, name)| (*name, ReceiverId(at)))
             .collect();
-        Self::compile_below(config, &names, 0, warnings)
+        Self::compile_below(config, &names, Place::default(), 0, warnings)
     }
 
     fn compile_below(
         config: &RouteConfig,
         receivers: &BTreeMap<&str, ReceiverId>,
+        place: Place,
         depth: usize,
         warnings: &mut Vec<Problem>,
     ) -> Result<Self, Problem> {
@@ -141,25 +155,35 @@ impl Route {
         let routes = config
             .routes
             .iter()
-            .map(|route| Self::compile_below(route, receivers, depth + 1, warnings))
+            .map(|below| {
+                Self::compile_below(below, receivers, Place::of(below), depth + 1, warnings)
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             drop,
             matches,
             routes,
+            place,
         })
     }
 
     /// Where `event` goes.
     pub fn resolve(&self, event: &Event) -> Resolution {
         let mut resolution = Resolution::default();
-        self.walk(event, &mut resolution);
+        self.walk(event, &mut resolution, &mut |_| {});
         resolution
     }
 
-    fn walk(&self, event: &Event, resolution: &mut Resolution) {
+    /// The one way through the tree. Whoever resolves looks away, which costs nothing.
+    fn walk<'a>(
+        &'a self,
+        event: &Event,
+        resolution: &mut Resolution,
+        see: &mut impl FnMut(Seen<'a>),
+    ) {
         for rule in &self.drop {
             resolution.reads_object |= rule.reads_object(event);
+            see(Seen::Drop(rule));
             if rule.matches(event) {
                 resolution.dropped = true;
                 return;
@@ -168,16 +192,31 @@ impl Route {
         let mut all = true;
         for Match { rule, receiver } in &self.matches {
             resolution.reads_object |= rule.reads_object(event);
+            see(Seen::Match(rule, *receiver));
             if rule.matches(event) {
                 resolution.receivers.extend(receiver);
             } else {
                 all = false;
             }
         }
-        if all {
-            for route in &self.routes {
-                route.walk(event, resolution);
-            }
+        if !all {
+            see(Seen::PassedOver(&self.routes));
+            return;
+        }
+        for route in &self.routes {
+            see(Seen::Route(route));
+            route.walk(event, resolution, see);
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn of<T>(located: &Located<T>) -> Self {
+        Self {
+            path: located.path.clone(),
+            position: located.position,
         }
     }
 }

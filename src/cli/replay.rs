@@ -209,7 +209,7 @@ fn dry_run(
 }
 
 /// What variables hold that are secrets by their names: a layout may put them anywhere.
-fn secrets_of_environment() -> Secrets {
+pub(super) fn secrets_of_environment() -> Secrets {
     const WORDS: [&str; 6] = ["KEY", "TOKEN", "SECRET", "PASS", "CRED", "AUTH"];
     let named = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.to_str()?.to_ascii_uppercase();

@@ -262,7 +262,7 @@ fn delivers(route: &RouteConfig) -> bool {
 }
 
 fn never_matches(rule: &RuleConfig) -> bool {
-    let patterns = rule.texts().map(|(_, pattern)| pattern);
+    let patterns = rule.texts().map(|(_, pattern, _)| pattern);
     let entries = rule.labels.values().chain(rule.annotations.values());
     patterns
         .chain(entries)
@@ -276,7 +276,7 @@ fn contradiction(
 ) -> Option<(&Located<RuleConfig>, &Located<RuleConfig>, &'static str)> {
     let mut asked: BTreeMap<&'static str, Vec<(&Located<RuleConfig>, Pattern)>> = BTreeMap::new();
     for rule in rules {
-        for (key, pattern) in rule.texts() {
+        for (key, pattern, _) in rule.texts() {
             if let Ok(pattern) = Pattern::new(&pattern.value) {
                 asked.entry(key).or_default().push((rule, pattern));
             }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::Place;
+use super::explain::{Cause, Failure};
 use super::pattern::Pattern;
 use crate::event::Event;
 use crate::yaml::{Located, Problem};
@@ -37,9 +39,9 @@ pub struct RuleConfig {
     /// Of the event.
     pub action: Located<String>,
     /// Of the involved object: every key must be there, and its value match.
-    pub labels: BTreeMap<String, Located<String>>,
+    pub labels: Patterns,
     /// Of the involved object: every key must be there, and its value match.
-    pub annotations: BTreeMap<String, Located<String>>,
+    pub annotations: Patterns,
     /// How often it must have happened.
     pub min_count: i32,
     /// A rule that must not match.
@@ -48,22 +50,34 @@ pub struct RuleConfig {
     pub receiver: Option<Located<String>>,
 }
 
+/// By the key of a label or an annotation.
+type Patterns = BTreeMap<String, Located<String>>;
 /// Where a text or a map of an event is found.
-type Of = fn(&Event) -> &str;
+pub(super) type Of = fn(&Event) -> &str;
 type Map = fn(&Event) -> &BTreeMap<String, String>;
 
 /// A compiled rule.
 #[derive(Debug)]
 pub(super) struct Rule {
+    /// All of them have to pass, so the order is free: what is costly comes last.
     tests: Vec<Test>,
-    min_count: i64,
-    not: Option<Box<Rule>>,
     /// A test, here or under `not`, is of labels or annotations.
     reads_object: bool,
+    place: Place,
+}
+
+/// A field of a rule.
+#[derive(Debug)]
+struct Test {
+    ask: Ask,
+    /// For those who ask why; on the side, since resolving has no use for it.
+    field: Box<Field>,
 }
 
 #[derive(Debug)]
-enum Test {
+enum Ask {
+    /// It has happened so often.
+    Count(i64),
     /// The text behind `of` matches.
     Text { of: Of, pattern: Pattern },
     /// The map behind `of` has the key, and its value matches.
@@ -72,8 +86,19 @@ enum Test {
         key: String,
         pattern: Pattern,
     },
+    /// This rule does not match.
+    Not(Rule),
     /// A pattern that is no regular expression.
     Never,
+}
+
+/// A field as the configuration has it.
+#[derive(Debug, Default)]
+struct Field {
+    /// `reason`, `labels.app`
+    name: String,
+    /// The pattern as it is written; empty for what has none.
+    pattern: String,
 }
 
 // === impl RuleConfig ===
@@ -86,23 +111,44 @@ impl RuleConfig {
             .filter(|receiver| !receiver.value.is_empty())
     }
 
-    /// What is asked of texts, by the name of the key; those that are not asked are left out.
-    pub(super) fn texts(&self) -> impl Iterator<Item = (&'static str, &Located<String>)> {
+    /// What is asked of texts: the name of the key, the pattern, and which text; those that are not asked are left out.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&'static str, &Located<String>, Of)> {
+        let texts: [(_, _, Of); 11] = [
+            ("type", &self.r#type, |event| &event.kind),
+            ("kind", &self.kind, |event| &event.involved_object.kind),
+            ("reason", &self.reason, |event| &event.reason),
+            ("namespace", &self.namespace, |event| {
+                &event.metadata.namespace
+            }),
+            ("name", &self.name, |event| &event.involved_object.name),
+            ("apiVersion", &self.api_version, |event| {
+                &event.involved_object.api_version
+            }),
+            ("component", &self.component, |event| {
+                &event.source.component
+            }),
+            ("host", &self.host, |event| &event.source.host),
+            ("reportingComponent", &self.reporting_component, |event| {
+                &event.reporting_component
+            }),
+            ("action", &self.action, |event| &event.action),
+            ("message", &self.message, |event| &event.message),
+        ];
+        texts
+            .into_iter()
+            .filter(|(_, pattern, _)| !pattern.value.is_empty())
+    }
+
+    /// What is asked of labels and annotations: the name of the key, the patterns, and which map.
+    fn entries(&self) -> [(&'static str, &Patterns, Map); 2] {
         [
-            ("message", &self.message),
-            ("apiVersion", &self.api_version),
-            ("kind", &self.kind),
-            ("name", &self.name),
-            ("namespace", &self.namespace),
-            ("reason", &self.reason),
-            ("type", &self.r#type),
-            ("component", &self.component),
-            ("host", &self.host),
-            ("reportingComponent", &self.reporting_component),
-            ("action", &self.action),
+            ("labels", &self.labels, |event| {
+                &event.involved_object.labels
+            }),
+            ("annotations", &self.annotations, |event| {
+                &event.involved_object.annotations
+            }),
         ]
-        .into_iter()
-        .filter(|(_, pattern)| !pattern.value.is_empty())
     }
 
     /// Whether it asks nothing, so that every event matches.
@@ -118,84 +164,56 @@ impl RuleConfig {
 // === impl Rule ===
 
 impl Rule {
-    pub(super) fn compile(config: &RuleConfig, warnings: &mut Vec<Problem>) -> Self {
-        let fields: [(&Located<String>, Of); 11] = [
-            (&config.r#type, |event| &event.kind),
-            (&config.kind, |event| &event.involved_object.kind),
-            (&config.reason, |event| &event.reason),
-            (&config.namespace, |event| &event.metadata.namespace),
-            (&config.name, |event| &event.involved_object.name),
-            (&config.api_version, |event| {
-                &event.involved_object.api_version
-            }),
-            (&config.component, |event| &event.source.component),
-            (&config.host, |event| &event.source.host),
-            (&config.reporting_component, |event| {
-                &event.reporting_component
-            }),
-            (&config.action, |event| &event.action),
-            (&config.message, |event| &event.message),
-        ];
-        let mut tests = Vec::new();
-        for (pattern, of) in fields {
-            if !pattern.value.is_empty() {
-                tests.push(
-                    compile(pattern, warnings)
-                        .map_or(Test::Never, |pattern| Test::Text { of, pattern }),
-                );
-            }
+    pub(super) fn compile(config: &Located<RuleConfig>, warnings: &mut Vec<Problem>) -> Self {
+        let mut tests = vec![Test::new("minCount", Ask::Count(config.min_count.into()))];
+        for (name, pattern, of) in config.texts() {
+            let ask = compile(pattern, warnings).map(|pattern| Ask::Text { of, pattern });
+            tests.push(Test::of_pattern(name.to_owned(), pattern, ask));
         }
-        let maps: [(&BTreeMap<String, Located<String>>, Map); 2] = [
-            (&config.labels, |event| &event.involved_object.labels),
-            (&config.annotations, |event| {
-                &event.involved_object.annotations
-            }),
-        ];
-        for (patterns, of) in maps {
+        for (name, patterns, of) in config.entries() {
             for (key, pattern) in patterns {
-                let key = key.clone();
-                tests.push(
-                    compile(pattern, warnings).map_or(Test::Never, |pattern| Test::Entry {
-                        of,
-                        key,
-                        pattern,
-                    }),
-                );
+                let ask = compile(pattern, warnings).map(|pattern| Ask::Entry {
+                    of,
+                    key: key.clone(),
+                    pattern,
+                });
+                tests.push(Test::of_pattern(format!("{name}.{key}"), pattern, ask));
             }
         }
-        // All of them have to pass, so the order is free.
-        tests.sort_by_key(Test::is_costly);
-        let not = config
-            .not
-            .as_ref()
-            .map(|not| Box::new(Self::compile(not, warnings)));
-        let reads_object = tests.iter().any(Test::reads_object)
-            || not.as_ref().is_some_and(|not| not.reads_object);
-        Self {
-            tests,
-            min_count: config.min_count.into(),
-            not,
-            reads_object,
+        if let Some(not) = &config.not {
+            tests.push(Test::new("not", Ask::Not(Self::compile(not, warnings))));
         }
+        tests.sort_by_key(Test::cost);
+        Self {
+            reads_object: tests.iter().any(Test::may_read_object),
+            tests,
+            place: Place::of(config),
+        }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Whether the labels and annotations of the involved object decide if `event` matches: everything else about it does.
     pub(super) fn reads_object(&self, event: &Event) -> bool {
         self.reads_object
-            && event.counted() >= self.min_count
             && self
                 .tests
                 .iter()
-                .all(|test| test.reads_object() || test.passes(event))
-            && (self.tests.iter().any(Test::reads_object)
-                || self.not.as_ref().is_some_and(|not| not.reads_object(event)))
+                .all(|test| test.may_read_object() || test.passes(event))
+            && self.tests.iter().any(|test| test.reads_object(event))
     }
 
     /// Whether every test passes. A negative count, which the API allows, passes none.
     pub(super) fn matches(&self, event: &Event) -> bool {
-        event.counted() >= self.min_count
-            && self.tests.iter().all(|test| test.passes(event))
-            && !self.not.as_ref().is_some_and(|not| not.matches(event))
+        self.tests.iter().all(|test| test.passes(event))
+    }
+
+    /// The tests that do not pass: none for a rule that matches.
+    pub(super) fn failures<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = Failure<'a>> {
+        let failed = self.tests.iter().filter(|test| !test.passes(event));
+        failed.map(|test| test.failure(event))
     }
 }
 
@@ -213,24 +231,84 @@ fn compile(pattern: &Located<String>, warnings: &mut Vec<Problem>) -> Option<Pat
 // === impl Test ===
 
 impl Test {
-    fn is_costly(&self) -> bool {
-        match self {
-            Self::Text { pattern, .. } | Self::Entry { pattern, .. } => pattern.is_costly(),
-            Self::Never => false,
+    fn new(name: &str, ask: Ask) -> Self {
+        let field = Field {
+            name: name.to_owned(),
+            ..Field::default()
+        };
+        Self {
+            ask,
+            field: Box::new(field),
         }
     }
 
-    fn reads_object(&self) -> bool {
-        matches!(self, Self::Entry { .. })
+    fn of_pattern(name: String, pattern: &Located<String>, ask: Option<Ask>) -> Self {
+        let pattern = pattern.shown().to_owned();
+        Self {
+            ask: ask.unwrap_or(Ask::Never),
+            field: Box::new(Field { name, pattern }),
+        }
+    }
+
+    /// Compares tests: the cheap ones, those that run an engine, and other rules.
+    fn cost(&self) -> u8 {
+        match &self.ask {
+            Ask::Text { pattern, .. } | Ask::Entry { pattern, .. } => pattern.is_costly().into(),
+            Ask::Not(_) => 2,
+            Ask::Count(_) | Ask::Never => 0,
+        }
+    }
+
+    /// Whether there are events whose object has a say.
+    fn may_read_object(&self) -> bool {
+        match &self.ask {
+            Ask::Entry { .. } => true,
+            Ask::Not(rule) => rule.reads_object,
+            Ask::Count(_) | Ask::Text { .. } | Ask::Never => false,
+        }
+    }
+
+    fn reads_object(&self, event: &Event) -> bool {
+        match &self.ask {
+            Ask::Not(rule) => rule.reads_object(event),
+            _ => self.may_read_object(),
+        }
     }
 
     fn passes(&self, event: &Event) -> bool {
-        match self {
-            Self::Text { of, pattern } => pattern.is_match(of(event)),
-            Self::Entry { of, key, pattern } => of(event)
+        match &self.ask {
+            Ask::Count(least) => event.counted() >= *least,
+            Ask::Text { of, pattern } => pattern.is_match(of(event)),
+            Ask::Entry { of, key, pattern } => of(event)
                 .get(key)
                 .is_some_and(|value| pattern.is_match(value)),
-            Self::Never => false,
+            Ask::Not(rule) => !rule.matches(event),
+            Ask::Never => false,
+        }
+    }
+
+    /// Why it does not pass, if it doesn't.
+    fn failure<'a>(&'a self, event: &'a Event) -> Failure<'a> {
+        let pattern = self.field.pattern.as_str();
+        let cause = match &self.ask {
+            Ask::Count(least) => Cause::TooFew {
+                least: *least,
+                value: event.counted(),
+            },
+            Ask::Text { of, .. } => Cause::Differs {
+                pattern,
+                value: of(event),
+            },
+            Ask::Entry { of, key, .. } => match of(event).get(key) {
+                Some(value) => Cause::Differs { pattern, value },
+                None => Cause::Absent { pattern },
+            },
+            Ask::Not(_) => Cause::Matches,
+            Ask::Never => Cause::Invalid { pattern },
+        };
+        Failure {
+            field: &self.field.name,
+            cause,
         }
     }
 }

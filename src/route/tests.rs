@@ -4,6 +4,8 @@ use super::*;
 use crate::event::testing::recorded;
 use crate::event::{InvolvedObject, Metadata, Source};
 
+mod explain;
+
 /// The event of a row: the name of a recorded one, or flat fields.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
@@ -118,10 +120,30 @@ fn routes_deliver_as_the_incumbents_do() {
         let names = receivers(&row.route);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let route = Route::compile(&row.route, &names, &mut Vec::new()).unwrap();
-        let resolution = route.resolve(&event(&text, &recorded));
+        let event = event(&text, &recorded);
+        let resolution = route.resolve(&event);
+        assert_eq!(told(&route.explain(&event)), resolution, "{text}");
         let received: Vec<&str> = resolution.receivers.iter().map(|at| names[at.0]).collect();
         assert_eq!(received, row.receives, "{text}");
     }
+}
+
+/// What the steps of an explanation come to. Who reads labels is not among them.
+fn told(explanation: &Explanation<'_>) -> Resolution {
+    let mut told = Resolution {
+        reads_object: explanation.resolution.reads_object,
+        ..Resolution::default()
+    };
+    for step in &explanation.steps {
+        match step {
+            Step::Drop(verdict) => told.dropped |= verdict.matches(),
+            Step::Match(verdict, receiver) if verdict.matches() => {
+                told.receivers.extend(receiver);
+            }
+            Step::Match(..) | Step::Route { .. } => {}
+        }
+    }
+    told
 }
 
 fn receivers(route: &RouteConfig) -> Vec<String> {
@@ -140,7 +162,7 @@ fn receivers(route: &RouteConfig) -> Vec<String> {
 fn rules_match_as_the_incumbents_do() {
     #[derive(Deserialize)]
     struct Row {
-        rule: RuleConfig,
+        rule: Located<RuleConfig>,
         matches: bool,
     }
     #[derive(Deserialize)]
@@ -166,6 +188,10 @@ fn rules_match_as_the_incumbents_do() {
                     ..Located::default()
                 },
                 ..RuleConfig::default()
+            };
+            let rule = Located {
+                value: rule,
+                ..Located::default()
             };
             let event = Event::from(Flat {
                 namespace: row.value,

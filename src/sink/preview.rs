@@ -3,6 +3,7 @@
 use reqwest::Request;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -52,6 +53,15 @@ impl Preview {
                 ),
                 ..Self::default()
             },
+        }
+    }
+
+    /// What is sent of the event itself: its document, else the text.
+    pub fn content(&self) -> serde_json::Result<Value> {
+        match (&self.document, &self.text) {
+            (Some(document), _) => serde_json::from_str(document.get()),
+            (None, Some(text)) => Ok(Value::String(text.clone())),
+            (None, None) => Ok(Value::Null),
         }
     }
 

@@ -2,29 +2,15 @@
 
 use std::process::Command;
 
-use crate::support::{Cluster, EXPORTER, Exporter, event, eventually, lines, run, text};
+use crate::support::{Cluster, EXPORTER, Exporter, event, eventually, run, text};
 use kube::api::PostParams;
 
 mod check;
 mod ready;
+mod route;
+mod tests;
 
 const STDOUT: &str = "route: {match: [{receiver: out}]}\nreceivers: [{name: out, stdout: {}}]\n";
-
-#[test]
-fn route_says_where_events_would_go() {
-    let config = "route: {match: [{reason: BackOff, receiver: a}, {receiver: b}, {receiver: a}]}\nreceivers: [{name: a, stdout: }, {name: b, stdout: }]";
-    let output = run(
-        &["route", "config.yaml", "--event", "-", "-o", "json"],
-        config,
-        &lines("e", 2, "m"),
-    );
-    assert_eq!(
-        text(&output.stdout),
-        "{\"event\":\"shop/e-0\",\"receivers\":[\"a\",\"b\",\"a\"]}\n{\"event\":\"shop/e-1\",\"receivers\":[\"a\",\"b\",\"a\"]}\n",
-        "{}",
-        text(&output.stderr)
-    );
-}
 
 #[test]
 fn usage_errors_and_versions() {

@@ -1,5 +1,6 @@
 //! Every example is a test.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -61,6 +62,52 @@ fn every_configuration_in_the_documentation_passes_a_strict_check() {
         // The keys are in tables.
         assert!(checked > 0 || file == "docs/configuration.md", "{file}");
     }
+}
+
+/// What docs/routes.md says of routes: each `yaml` block with tests is run on the route above it, and each `text` block
+/// is what `route` prints of the event above it.
+#[test]
+fn what_the_documentation_says_of_routes_is_so() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/routes.md");
+    let document = fs::read_to_string(path).unwrap();
+    let (mut config, mut event) = (String::new(), "");
+    let (mut tested, mut explained) = (0, 0);
+    for block in document.split("\n```").skip(1).step_by(2) {
+        let (kind, block) = block.split_once('\n').unwrap();
+        if kind == "yaml" && block.starts_with("tests:") {
+            let folder = tempfile::tempdir().unwrap();
+            let tests = folder.path().join("tests.yaml");
+            fs::write(&tests, block).unwrap();
+            let tests = tests.to_str().unwrap();
+            let args = ["check", "config.yaml", "--strict", "--tests", tests];
+            let output = run(&args, &config, "");
+            let told = text(&output.stderr);
+            assert!(output.status.success(), "{config}\n{block}\n{told}");
+            tested += 1;
+        } else if kind == "yaml" {
+            config = with_receivers(block);
+        } else if kind == "json" {
+            event = block;
+        } else if kind == "text" {
+            let output = run(&["route", "config.yaml", "--event", "-"], &config, event);
+            assert_eq!(text(&output.stdout).trim_end(), block.trim_end());
+            explained += 1;
+        }
+    }
+    assert!(tested > 5 && explained > 0, "{tested} {explained}");
+}
+
+/// A route with the receivers that it names.
+fn with_receivers(route: &str) -> String {
+    let rules = route.split("receiver: ").skip(1);
+    let names: BTreeSet<&str> = rules
+        .filter_map(|rest| rest.split(['}', ',', '\n']).next())
+        .collect();
+    names
+        .iter()
+        .fold(format!("{route}\nreceivers:\n"), |config, name| {
+            config + &format!("- {{name: {name}, stdout: {{}}}}\n")
+        })
 }
 
 /// Every metric is in the documentation, with its help text, and nothing else is.

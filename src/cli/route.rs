@@ -1,0 +1,307 @@
+//! `route`: where events would go, and why; or what another configuration would change about it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use self::diff::diff;
+use super::input::EventReader;
+use super::{Output, UsageError, counted, exit_code, load, one_input, readable, say};
+use crate::event::{Event, visible};
+use crate::route::{Cause, Explanation, Failure, ReceiverId, Step, Verdict};
+
+mod diff;
+
+/// What to explain, and how to say it.
+#[derive(Debug, Args)]
+pub(super) struct RouteArgs {
+    /// The configuration file
+    #[arg(required_unless_present = "diff")]
+    config: Option<PathBuf>,
+    /// Say what would change for whom, if NEW took the place of OLD
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "config")]
+    diff: Vec<PathBuf>,
+    /// Events: a Kubernetes List, JSON lines of Events, watch frames, or our own documents; `-` is standard input
+    #[arg(long, visible_alias = "events", value_name = "FILE")]
+    event: PathBuf,
+    /// Text for people, or JSON: an object an event, or with --diff a single one
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// What `-o json` prints of an event. Fields are only ever added.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'a str,
+    /// In the order of delivery.
+    receivers: Vec<&'a str>,
+    /// Whether any route dropped it.
+    dropped: bool,
+    steps: Vec<LineStep<'a>>,
+}
+
+/// A rule that was tried, or a route below.
+#[derive(Serialize)]
+struct LineStep<'a> {
+    path: &'a str,
+    line: usize,
+    column: usize,
+    #[serde(flatten)]
+    outcome: Outcome<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome<'a> {
+    Rule {
+        matches: bool,
+        /// Who gets the event by this rule.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receiver: Option<&'a str>,
+        failed: &'a [Failure<'a>],
+    },
+    Route {
+        walked: bool,
+    },
+}
+
+/// What fits into a line of a terminal.
+const WIDTH: usize = 80;
+/// What a note gets however deep its rule stands.
+const LEAST_ROOM: usize = 30;
+
+/// Runs the command.
+pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
+    let config = match (&args.config, args.diff.as_slice()) {
+        (_, [old, new]) => return diff(old, new, &args.event, args.output),
+        (Some(config), _) => config,
+        (None, _) => return Err(UsageError("a configuration is missing".to_owned()).into()),
+    };
+    one_input(config, &args.event)?;
+    let (_, loaded, route) = load(config)?;
+    let name = |at: ReceiverId| loaded.config.receivers[at.0].name.as_str();
+    let mut unread = 0;
+    for event in EventReader::open(&args.event)? {
+        let Some(event) = readable(event, &mut unread) else {
+            continue;
+        };
+        let explanation = route.explain(&event);
+        match args.output {
+            Output::Json => tell_program(&event, &explanation, &name),
+            Output::Text => tell(&event, &explanation, &name),
+        }?;
+    }
+    Ok(exit_code(unread == 0))
+}
+
+fn tell_program<'a>(
+    event: &Event,
+    explanation: &Explanation<'_>,
+    name: &impl Fn(ReceiverId) -> &'a str,
+) -> anyhow::Result<()> {
+    let steps = explanation.steps.iter().map(|step| {
+        let rule = |verdict, receiver: Option<&ReceiverId>| {
+            let verdict: &Verdict<'_> = verdict;
+            Outcome::Rule {
+                matches: verdict.matches(),
+                receiver: receiver.filter(|_| verdict.matches()).map(|at| name(*at)),
+                failed: &verdict.failures,
+            }
+        };
+        let place = step.place();
+        LineStep {
+            path: &place.path,
+            line: place.position.line,
+            column: place.position.column,
+            outcome: match step {
+                Step::Drop(verdict) => rule(verdict, None),
+                Step::Match(verdict, receiver) => rule(verdict, receiver.as_ref()),
+                Step::Route { walked, .. } => Outcome::Route { walked: *walked },
+            },
+        }
+    });
+    let line = Line {
+        event: &event.key().to_string(),
+        receivers: names(&explanation.resolution.receivers, name),
+        dropped: explanation.resolution.dropped,
+        steps: steps.collect(),
+    };
+    say(format_args!("{}", serde_json::to_string(&line)?))
+}
+
+/// A line with the receivers, and indented below it the way there.
+fn tell<'a>(
+    event: &Event,
+    explanation: &Explanation<'_>,
+    name: &impl Fn(ReceiverId) -> &'a str,
+) -> anyhow::Result<()> {
+    let receivers = names(&explanation.resolution.receivers, name);
+    let receivers = match receivers.as_slice() {
+        [] => "no receiver".to_owned(),
+        some => some.join(", "),
+    };
+    say(format_args!(
+        "{}: {receivers}",
+        visible(&event.key().to_string())
+    ))?;
+    say(format_args!("  {}", shorten(&about(event), WIDTH - 2)))?;
+    let rows: Vec<Row> = explanation
+        .steps
+        .iter()
+        .map(|step| Row::of(step, name))
+        .collect();
+    let width = rows.iter().map(|row| row.label.len()).max().unwrap_or(0);
+    for row in &rows {
+        row.tell(width)?;
+    }
+    Ok(())
+}
+
+fn names<'a>(receivers: &[ReceiverId], name: &impl Fn(ReceiverId) -> &'a str) -> Vec<&'a str> {
+    receivers.iter().map(|at| name(*at)).collect()
+}
+
+/// What rules mostly ask for: `Warning BackOff of Pod web-1, 3 times`.
+fn about(event: &Event) -> String {
+    let object = &event.involved_object;
+    let words = [&event.kind, &event.reason, "of", &object.kind, &object.name];
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let times = u64::try_from(event.occurrences()).unwrap_or_default();
+    let times = counted(times, "time", "times");
+    visible(&format!("{}, {times}", words.join(" ")))
+}
+
+/// A step as it is printed: the line of the configuration, what stands there, and what has come of it.
+struct Row {
+    line: usize,
+    label: String,
+    verdict: &'static str,
+    /// A line each.
+    notes: Vec<Note>,
+}
+
+/// `FIELD: "VALUE" does not match PATTERN`, on two lines if it is long.
+enum Note {
+    Plain(String),
+    Differs {
+        field: String,
+        value: String,
+        pattern: String,
+    },
+}
+
+// === impl Row ===
+
+impl Row {
+    fn of<'a>(step: &Step<'_>, name: &impl Fn(ReceiverId) -> &'a str) -> Self {
+        let (verdict, notes) = match step {
+            Step::Drop(verdict) if verdict.matches() => {
+                ("yes", vec![Note::plain("dropped: its route ends here")])
+            }
+            Step::Match(verdict, receiver) if verdict.matches() => {
+                let to = receiver.map(|at| Note::Plain(format!("to {}", name(at))));
+                ("yes", to.into_iter().collect())
+            }
+            Step::Drop(verdict) | Step::Match(verdict, _) => {
+                ("no", verdict.failures.iter().map(Note::of).collect())
+            }
+            Step::Route { walked: true, .. } => ("", Vec::new()),
+            Step::Route { walked: false, .. } => (
+                "",
+                vec![Note::plain("not walked: not every rule above matches")],
+            ),
+        };
+        let place = step.place();
+        // `route.routes[0].match[1]` stands below its route, under the name that it has there.
+        let path = visible(&place.path);
+        let depth = path.matches('.').count();
+        let label = path.rsplit('.').next().unwrap_or_default();
+        Self {
+            line: place.position.line,
+            label: format!("{:1$}{label}", "", 2 * depth.saturating_sub(1)),
+            verdict,
+            notes,
+        }
+    }
+
+    fn tell(&self, width: usize) -> anyhow::Result<()> {
+        let head = format!(
+            "{:6}  {:width$}  {:3}  ",
+            self.line, self.label, self.verdict
+        );
+        let room = WIDTH.saturating_sub(head.len()).max(LEAST_ROOM);
+        let mut notes = self.notes.iter().flat_map(|note| note.within(room));
+        let first = notes.next().unwrap_or_default();
+        say(format_args!("{}", format!("{head}{first}").trim_end()))?;
+        for note in notes {
+            say(format_args!("{:1$}{note}", "", head.len()))?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Note ===
+
+impl Note {
+    fn plain(text: &str) -> Self {
+        Self::Plain(text.to_owned())
+    }
+
+    fn of(failure: &Failure<'_>) -> Self {
+        let field = visible(failure.field);
+        match failure.cause {
+            Cause::Differs { pattern, value } => Self::Differs {
+                field,
+                value: visible(value),
+                pattern: visible(pattern),
+            },
+            Cause::Absent { pattern } => Self::Plain(format!(
+                "{field}: there is none to match {}",
+                visible(pattern)
+            )),
+            Cause::Invalid { pattern } => Self::Plain(format!(
+                "{field}: {} is no regular expression",
+                visible(pattern)
+            )),
+            Cause::TooFew { least, value } => {
+                Self::Plain(format!("{field}: {value} is less than {least}"))
+            }
+            Cause::Matches => Self::Plain(format!("{field}: its rule matches")),
+        }
+    }
+
+    /// A line, or two where value and pattern don't fit into one.
+    fn within(&self, room: usize) -> Vec<String> {
+        let (head, tail) = match self {
+            Self::Plain(text) => return vec![shorten(text, room)],
+            Self::Differs {
+                field,
+                value,
+                pattern,
+            } => (
+                format!("{field}: \"{value}"),
+                format!("does not match {pattern}"),
+            ),
+        };
+        let line = format!("{head}\" {tail}");
+        if line.chars().count() <= room {
+            return vec![line];
+        }
+        vec![
+            shorten(&head, room.saturating_sub(1)) + "\"",
+            shorten(&format!("  {tail}"), room),
+        ]
+    }
+}
+
+/// At most so many characters.
+fn shorten(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}

@@ -1,0 +1,142 @@
+//! Why an event goes where it goes: every step of its way through the tree.
+
+use serde::Serialize;
+
+use super::rule::Rule;
+use super::{Place, ReceiverId, Resolution, Route};
+use crate::event::Event;
+
+/// A resolution with the steps that led to it.
+#[derive(Debug)]
+pub struct Explanation<'a> {
+    /// What comes of them.
+    pub resolution: Resolution,
+    /// In their order. What comes after a `drop` that matches is not asked, and is not among them.
+    pub steps: Vec<Step<'a>>,
+}
+
+/// A step through the tree.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// A rule of `drop` was tried. It ends its route if it matches.
+    Drop(Verdict<'a>),
+    /// A rule of `match` was tried. It delivers to the receiver, if it names one and matches.
+    Match(Verdict<'a>, Option<ReceiverId>),
+    /// A route below: its steps follow if it is walked.
+    Route {
+        /// Where it stands.
+        place: &'a Place,
+        /// Whether all rules above it matched.
+        walked: bool,
+    },
+}
+
+/// What has come of a rule.
+#[derive(Debug)]
+pub struct Verdict<'a> {
+    /// Where it stands.
+    pub place: &'a Place,
+    /// Why it does not match.
+    pub failures: Vec<Failure<'a>>,
+}
+
+/// A field of a rule that an event fails.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Failure<'a> {
+    /// `reason`, `labels.app`
+    pub field: &'a str,
+    /// Why it fails.
+    #[serde(flatten)]
+    pub cause: Cause<'a>,
+}
+
+/// Why a field of a rule fails. Patterns are shown as they are written; values are hostile input.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "cause", rename_all = "camelCase")]
+pub enum Cause<'a> {
+    /// The pattern does not match the value.
+    Differs {
+        /// What is asked.
+        pattern: &'a str,
+        /// What the event has.
+        value: &'a str,
+    },
+    /// The involved object has no such label or annotation, or none that is known.
+    Absent {
+        /// What is asked.
+        pattern: &'a str,
+    },
+    /// The pattern is no regular expression, and never matches.
+    Invalid {
+        /// As it is written.
+        pattern: &'a str,
+    },
+    /// It has not happened so often.
+    TooFew {
+        /// What is asked.
+        least: i64,
+        /// What the event has.
+        value: i64,
+    },
+    /// The rule under `not` matches.
+    Matches,
+}
+
+/// What is seen on the way.
+pub(super) enum Seen<'a> {
+    Drop(&'a Rule),
+    Match(&'a Rule, Option<ReceiverId>),
+    Route(&'a Route),
+    PassedOver(&'a [Route]),
+}
+
+// === impl Route ===
+
+impl Route {
+    /// Where `event` goes, and why.
+    pub fn explain<'a>(&'a self, event: &'a Event) -> Explanation<'a> {
+        let verdict = |rule: &'a Rule| Verdict {
+            place: rule.place(),
+            failures: rule.failures(event).collect(),
+        };
+        let mut resolution = Resolution::default();
+        let mut steps = Vec::new();
+        self.walk(event, &mut resolution, &mut |seen| match seen {
+            Seen::Drop(rule) => steps.push(Step::Drop(verdict(rule))),
+            Seen::Match(rule, receiver) => steps.push(Step::Match(verdict(rule), receiver)),
+            Seen::Route(route) => steps.push(Step::of_route(route, true)),
+            Seen::PassedOver(routes) => {
+                steps.extend(routes.iter().map(|route| Step::of_route(route, false)));
+            }
+        });
+        Explanation { resolution, steps }
+    }
+}
+
+// === impl Step ===
+
+impl<'a> Step<'a> {
+    fn of_route(route: &'a Route, walked: bool) -> Self {
+        Self::Route {
+            place: &route.place,
+            walked,
+        }
+    }
+
+    /// Where the rule or route stands.
+    pub fn place(&self) -> &'a Place {
+        match self {
+            Self::Drop(verdict) | Self::Match(verdict, _) => verdict.place,
+            Self::Route { place, .. } => place,
+        }
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict<'_> {
+    /// Whether the rule matches.
+    pub fn matches(&self) -> bool {
+        self.failures.is_empty()
+    }
+}

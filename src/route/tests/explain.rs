@@ -1,0 +1,137 @@
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn an_explanation_names_every_field_that_fails_and_its_value() {
+    let tree = r#"
+drop: [{namespace: "^kube-system$"}]
+match:
+- {type: Warning, reason: "*x", minCount: 3, labels: {app: web}, not: {kind: Job}, receiver: r}
+- receiver: r
+routes:
+- match: [{receiver: r}]
+"#;
+    let (route, _) = compile(tree, &["r"]);
+    let route = route.unwrap();
+    let event = Event::from(Flat {
+        namespace: "shop".into(),
+        r#type: "Normal".into(),
+        kind: "CronJob".into(),
+        count: 1,
+        ..Flat::default()
+    });
+    let explanation = route.explain(&event);
+    let failure = |field, cause| Failure { field, cause };
+    let [
+        Step::Drop(drop),
+        Step::Match(first, Some(_)),
+        Step::Match(second, Some(_)),
+        Step::Route { place, walked },
+    ] = explanation.steps.as_slice()
+    else {
+        panic!("{explanation:?}");
+    };
+    let value = "shop";
+    let pattern = "^kube-system$";
+    assert_eq!(
+        drop.failures,
+        [failure("namespace", Cause::Differs { pattern, value })]
+    );
+    let (pattern, value) = ("Warning", "Normal");
+    assert_eq!(
+        first.failures,
+        [
+            failure("minCount", Cause::TooFew { least: 3, value: 1 }),
+            failure("type", Cause::Differs { pattern, value }),
+            failure("reason", Cause::Invalid { pattern: "*x" }),
+            failure("labels.app", Cause::Absent { pattern: "web" }),
+            failure("not", Cause::Matches),
+        ]
+    );
+    assert_eq!(
+        (first.place.path.as_str(), first.place.position.line),
+        ("match[0]", 4)
+    );
+    assert!(second.matches());
+    assert_eq!((place.path.as_str(), *walked), ("routes[0]", false));
+    assert_eq!(explanation.resolution.receivers, [ReceiverId(0)]);
+}
+
+/// Rules of few words, so that many match.
+fn any_rule() -> impl Strategy<Value = Located<RuleConfig>> {
+    let word = || prop_oneof![2 => Just(""), 1 => Just("a"), 1 => Just("^ab$"), 1 => Just("*")];
+    let located = |value: &str| Located {
+        value: value.to_owned(),
+        ..Located::default()
+    };
+    let flat = (word(), word(), word(), 0..3_i32, any::<bool>());
+    let rule = flat.prop_map(
+        move |(reason, message, label, min_count, delivers)| RuleConfig {
+            reason: located(reason),
+            message: located(message),
+            labels: Some(label)
+                .filter(|label| !label.is_empty())
+                .map(|label| ("l".to_owned(), located(label)))
+                .into_iter()
+                .collect(),
+            min_count,
+            receiver: delivers.then(|| located("r")),
+            ..RuleConfig::default()
+        },
+    );
+    let rule = rule.prop_map(|value| Located {
+        value,
+        ..Located::default()
+    });
+    rule.prop_recursive(2, 3, 1, |inner| {
+        (inner.clone(), inner).prop_map(|(mut rule, not)| {
+            rule.value.not = Some(Box::new(not));
+            rule
+        })
+    })
+}
+
+fn any_route() -> impl Strategy<Value = RouteConfig> {
+    use prop::collection::vec;
+    let rules = || (vec(any_rule(), 0..2), vec(any_rule(), 0..3));
+    let leaf = rules().prop_map(|(drop, r#match)| RouteConfig {
+        drop,
+        r#match,
+        ..RouteConfig::default()
+    });
+    leaf.prop_recursive(3, 12, 3, move |below| {
+        (rules(), vec(below, 0..3)).prop_map(|((drop, r#match), routes)| RouteConfig {
+            drop,
+            r#match,
+            routes: routes
+                .into_iter()
+                .map(|value| Located {
+                    value,
+                    ..Located::default()
+                })
+                .collect(),
+        })
+    })
+}
+
+proptest! {
+    #[test]
+    fn an_explanation_comes_to_what_is_resolved(
+        config in any_route(),
+        (reason, message, label) in ("(a|ab|b)?", "(a|ab|b)?", "(a|ab|b)?"),
+        count in -1..3_i64,
+    ) {
+        let route = Route::compile(&config, &["r"], &mut Vec::new()).unwrap();
+        let event = Event::from(Flat {
+            reason,
+            message,
+            count,
+            labels: Some(("l".to_owned(), label)).into_iter().filter(|(_, label)| !label.is_empty()).collect(),
+            ..Flat::default()
+        });
+        let (resolution, explanation) = (route.resolve(&event), route.explain(&event));
+        prop_assert_eq!(&told(&explanation), &resolution);
+        prop_assert_eq!(explanation.resolution, resolution);
+    }
+}
