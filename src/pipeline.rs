@@ -254,17 +254,19 @@ pub fn build_receiver(
     let buffer = config.buffer.clone();
     let delivery = build_delivery(config)?;
     let (sender, queued) = queue(queue_bytes);
-    let handles = metrics.receiver(&name, &sender.probe());
-    let (queued, buffer) = match buffer {
+    // What is shown is the one before the sink: it says whether that takes events.
+    let (before_sink, queued, buffer) = match buffer {
         Some(config) => {
             let (outgoing, buffered) = queue(queue_bytes);
+            let before_sink = outgoing.probe();
             let metrics = metrics.buffer(&name);
             let buffer = Buffer::open(&config, &name, queued, outgoing, metrics);
             let told = |error| Problem::nowhere(crate::telemetry::chain(&error));
-            (buffered, Some(buffer.map_err(told)?))
+            (before_sink, buffered, Some(buffer.map_err(told)?))
         }
-        None => (queued, None),
+        None => (sender.probe(), queued, None),
     };
+    let handles = metrics.receiver(&name, &before_sink);
     let reads_object = delivery.sink.reads_object();
     let (receiver, changes) = Receiver::new(name.clone(), queued, delivery, handles.clone());
     let outlet = Outlet::new(name, sender, handles, had, Arc::clone(backlog));
