@@ -26,6 +26,8 @@ TOML
 export CONTAINERS_STORAGE_CONF=$work/storage.conf BUILDAH_ISOLATION=chroot
 export TMPDIR=$work/tmp # where buildah keeps what the Dockerfile wants to be kept
 
+# Layers are kept, since the next build starts from those that have not changed; but not for ever.
+if [ "$(du -sm "$work" --exclude=tmp | cut -f1)" -gt 2000 ]; then buildah rmi --all --force >/dev/null; fi
 base=$(sed -n 's/^FROM \(.*\) AS build$/\1/p' "$project/Dockerfile")
 if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
   container=$(buildah from scratch)
@@ -50,5 +52,4 @@ rm -f "$archive.new"
 ENGINE=buildah REVISION=test IMAGE='' ARCHIVE=$archive.new \
   nice -n 5 "$here/../image.sh" --pull-never --layers --build-arg "PROFILE=$profile" "${volumes[@]}" 9>&-
 mv "$archive.new" "$archive" # whoever reads the old one may go on
-buildah rmi --prune >/dev/null 2>&1 || true
 echo "export IMAGE=$archive"
