@@ -120,6 +120,8 @@ fn checksum(length: &[u8], document: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::event::testing::recorded;
 
@@ -192,6 +194,24 @@ mod tests {
             );
             let zeros = [&bytes[..ends[whole.max(1) - 1]], &[0; 100]].concat();
             assert_eq!(events(&zeros).1, 0, "room that was never written");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_between_records_costs_none_behind_it(
+            noise in prop::collection::vec(prop_oneof![3 => any::<u8>(), 1 => Just(MARK), 1 => Just(0)], 1..300),
+            at in 0_usize..=3,
+            cut in 0_usize..300,
+        ) {
+            let (three, bytes, ends) = three();
+            let start = if at == 0 { 0 } else { ends[at - 1] };
+            let spoilt = [&bytes[..start], &noise, &bytes[start..]].concat();
+            let (read, damaged) = events(&spoilt);
+            prop_assert_eq!(&read, &three);
+            prop_assert!(damaged <= 1);
+            // Nor does anything stop it.
+            let _ = events(&spoilt[cut.min(spoilt.len())..]);
         }
     }
 }
