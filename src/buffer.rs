@@ -8,7 +8,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -45,6 +45,21 @@ pub struct Buffer {
     metrics: BufferMetrics,
 }
 
+/// What the parts of a buffer that runs have in common.
+struct Stage {
+    receiver: String,
+    files: Files,
+    metrics: BufferMetrics,
+    /// There is more to read.
+    appended: Notify,
+    /// There may be room.
+    room: Notify,
+    /// What the receiver has not settled of what it was handed.
+    handed_out: QueueProbe,
+    /// Everything before has been handed out.
+    reached: Mutex<Position>,
+}
+
 /// The files, for whoever waits for the disk elsewhere than on the one thread.
 #[derive(Clone)]
 struct Files(Arc<Mutex<Log>>);
@@ -74,9 +89,7 @@ impl Buffer {
         metrics: BufferMetrics,
     ) -> Result<Self, BufferError> {
         let log = Log::open(&config.path, config.max_bytes)?;
-        metrics
-            .bytes
-            .set(i64::try_from(log.bytes()).unwrap_or(i64::MAX));
+        metrics.holds(log.bytes());
         Ok(Self {
             receiver: receiver.to_owned(),
             files: Files(Arc::new(Mutex::new(log))),
@@ -92,46 +105,29 @@ impl Buffer {
         delivering: impl Future<Output = Result<(), E>>,
         ending: CancellationToken,
     ) -> Result<(), E> {
-        let (appended, room) = (Notify::new(), Notify::new());
-        let probe = self.outgoing.probe();
-        let reached = Mutex::new(self.files.lock().settled());
-        let settling = Settling {
-            files: &self.files,
-            handed_out: &probe,
-            reached: &reached,
-            metrics: &self.metrics,
+        let settled = self.files.lock().settled();
+        let stage = Stage {
+            handed_out: self.outgoing.probe(),
+            reached: Mutex::new(settled),
+            receiver: self.receiver,
+            files: self.files,
+            metrics: self.metrics,
+            appended: Notify::new(),
+            room: Notify::new(),
         };
         let mut delivering = pin!(delivering);
-        {
-            let shared = (&self.files, self.receiver.as_str());
-            let writing = write(
-                shared,
-                self.incoming,
-                &appended,
-                &room,
-                &self.metrics,
-                &ending,
-            );
-            let reading = read(shared, self.outgoing, &appended, &settling);
-            let settle = async {
-                loop {
-                    sleep(SETTLE).await;
-                    settling.settle().await;
-                    room.notify_one();
-                }
-            };
-            tokio::select! {
-                ended = &mut delivering => return ended,
-                () = writing => {}
-                () = reading => {}
-                () = settle => {}
-            }
+        tokio::select! {
+            ended = &mut delivering => return ended,
+            () = stage.write(self.incoming, &ending) => {}
+            // Which ends neither.
+            () = stage.read(self.outgoing) => {}
+            () = stage.keep_settling() => {}
         }
         let ended = timeout(LAST, delivering).await;
-        settling.settle().await;
-        if !self.files.lock().is_settled() {
+        stage.settle().await;
+        if !stage.files.lock().is_settled() {
             info!(
-                receiver = self.receiver,
+                receiver = stage.receiver,
                 "what is in the buffer stays there: it is delivered when the receiver starts again"
             );
         }
@@ -139,105 +135,98 @@ impl Buffer {
     }
 }
 
-/// Writes what comes, until no more does.
-async fn write(
-    (files, receiver): (&Files, &str),
-    mut incoming: BatchQueue,
-    appended: &Notify,
-    room: &Notify,
-    metrics: &BufferMetrics,
-    ending: &CancellationToken,
-) {
-    let mut outage = Outage::default();
-    while let Some(batch) = incoming.next(WRITES).await {
-        let batch = Arc::new(batch);
+// === impl Stage ===
+
+impl Stage {
+    /// Writes what comes, until no more does.
+    async fn write(&self, mut incoming: BatchQueue, ending: &CancellationToken) {
+        let mut outage = Outage::default();
+        while let Some(batch) = incoming.next(WRITES).await {
+            let batch = Arc::new(batch);
+            loop {
+                let events = Arc::clone(&batch);
+                let cause = match self.files.on_disk(move |log| log.append(&events)).await {
+                    Ok(true) => break,
+                    Ok(false) => "it is full".to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                if outage.is_news(&cause) {
+                    warn!(
+                        receiver = self.receiver,
+                        cause, "the buffer takes no more events: they wait where they come from"
+                    );
+                }
+                self.metrics.full.set(1);
+                // They are read again at the next start.
+                if ending.is_cancelled() {
+                    return;
+                }
+                tokio::select! {
+                    () = self.room.notified() => {}
+                    () = sleep(PAUSE) => {}
+                    () = ending.cancelled() => {}
+                }
+            }
+            if outage.over().is_some() {
+                info!(receiver = self.receiver, "the buffer takes events again");
+            }
+            self.metrics.full.set(0);
+            self.appended.notify_one();
+        }
+    }
+
+    /// Hands on what is on the disk, in its order, for ever.
+    async fn read(&self, outgoing: QueueSender) {
+        let mut outage = Outage::default();
         loop {
-            let events = Arc::clone(&batch);
-            let cause = match files.on_disk(move |log| log.append(&events)).await {
-                Ok(true) => break,
-                Ok(false) => "it is full".to_owned(),
-                Err(error) => error.to_string(),
+            let from = *self.lock();
+            let chunk = match self.files.on_disk(move |log| log.read(from)).await {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    let cause = error.to_string();
+                    if outage.is_news(&cause) {
+                        warn!(
+                            receiver = self.receiver,
+                            cause, "the buffer can't be read; trying again"
+                        );
+                    }
+                    sleep(PAUSE).await;
+                    continue;
+                }
             };
-            if outage.is_news(&cause) {
+            outage.over();
+            if chunk.damaged > 0 {
+                self.metrics.damaged.inc_by(chunk.damaged);
                 warn!(
-                    receiver,
-                    cause, "the buffer takes no more events: they wait where they come from"
+                    receiver = self.receiver,
+                    places = chunk.damaged,
+                    "the buffer was damaged: what can't be read of it is set aside in files beside it"
                 );
             }
-            metrics.full.set(1);
-            // They are read again at the next start.
-            if ending.is_cancelled() {
-                return;
+            let is_end = chunk.events.is_empty();
+            for (position, mut event) in chunk.events {
+                event.origin = Origin {
+                    resume: position.into(),
+                    ..Origin::default()
+                };
+                outgoing.push(Arc::new(event)).await;
             }
-            tokio::select! {
-                () = room.notified() => {}
-                () = sleep(PAUSE) => {}
-                () = ending.cancelled() => {}
+            *self.lock() = chunk.next;
+            if is_end {
+                self.appended.notified().await;
             }
-        }
-        if outage.over().is_some() {
-            info!(receiver, "the buffer takes events again");
-        }
-        metrics.full.set(0);
-        appended.notify_one();
-    }
-}
-
-/// Hands on what is on the disk, in its order, for ever.
-async fn read(
-    (files, receiver): (&Files, &str),
-    outgoing: QueueSender,
-    appended: &Notify,
-    settling: &Settling<'_>,
-) {
-    let mut outage = Outage::default();
-    loop {
-        let from = *settling.lock();
-        let chunk = match files.on_disk(move |log| log.read(from)).await {
-            Ok(chunk) => chunk,
-            Err(error) => {
-                let cause = error.to_string();
-                if outage.is_news(&cause) {
-                    warn!(receiver, cause, "the buffer can't be read; trying again");
-                }
-                sleep(PAUSE).await;
-                continue;
-            }
-        };
-        outage.over();
-        if chunk.damaged > 0 {
-            settling.metrics.damaged.inc_by(chunk.damaged);
-            warn!(
-                receiver,
-                places = chunk.damaged,
-                "the buffer was damaged: what can't be read of it is set aside in files beside it"
-            );
-        }
-        let is_end = chunk.events.is_empty();
-        for (position, mut event) in chunk.events {
-            event.origin = Origin {
-                resume: position.into(),
-                ..Origin::default()
-            };
-            outgoing.push(Arc::new(event)).await;
-        }
-        *settling.lock() = chunk.next;
-        if is_end {
-            appended.notified().await;
         }
     }
-}
 
-/// Keeps up to where the receiver has settled what it was handed.
-struct Settling<'a> {
-    files: &'a Files,
-    handed_out: &'a QueueProbe,
-    /// Everything before has been handed out.
-    reached: &'a Mutex<Position>,
-    metrics: &'a BufferMetrics,
-}
+    /// Keeps what is settled, for ever.
+    async fn keep_settling(&self) {
+        loop {
+            sleep(SETTLE).await;
+            self.settle().await;
+            self.room.notify_one();
+        }
+    }
 
-impl Settling<'_> {
     async fn settle(&self) {
         let mut settled = [Mark::from(*self.lock())];
         self.handed_out.lower_to_unsettled(&mut settled);
@@ -248,13 +237,11 @@ impl Settling<'_> {
             kept.map(|()| log.bytes())
         });
         if let Ok(bytes) = bytes.await {
-            self.metrics
-                .bytes
-                .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            self.metrics.holds(bytes);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Position> {
+    fn lock(&self) -> MutexGuard<'_, Position> {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -271,7 +258,7 @@ impl Files {
         done.map_err(io::Error::other)?
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Log> {
+    fn lock(&self) -> MutexGuard<'_, Log> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -92,7 +92,7 @@ pub struct ReceiverMetrics {
 #[derive(Clone)]
 #[expect(missing_docs, reason = "the help texts below say it")]
 pub struct BufferMetrics {
-    pub bytes: IntGauge,
+    bytes: IntGauge,
     pub full: IntGauge,
     pub damaged: IntCounter,
 }
@@ -311,6 +311,15 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+// === impl BufferMetrics ===
+
+impl BufferMetrics {
+    /// Its files take so many bytes.
+    pub fn holds(&self, bytes: u64) {
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }
 

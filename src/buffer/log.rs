@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -119,12 +119,12 @@ impl Log {
                 return Err(BufferError::Foreign(path));
             }
         }
+        let last = segments.back().map_or(0, |last| last.number);
         let settled = position(folder);
-        let number = segments
-            .back()
-            .map_or(0, |last| last.number)
-            .max(settled.segment)
-            + 1;
+        // What is settled was in a segment that is there.
+        let settled = Some(settled).filter(|settled| settled.segment <= last);
+        let settled = settled.unwrap_or_default();
+        let number = last.saturating_add(1);
         let active = begin(folder, number).map_err(disk)?;
         segments.push_back(Segment {
             number,
@@ -189,16 +189,9 @@ impl Log {
         let Some(segment) = self.segments.back_mut() else {
             return Ok(false);
         };
-        let written = self
-            .active
-            .write_all(&records)
-            .and_then(|()| self.active.sync_data());
-        if let Err(error) = written {
-            // Half of a record would be the end of this segment.
-            self.active.set_len(segment.bytes)?;
-            self.active.seek(SeekFrom::Start(segment.bytes))?;
-            return Err(error);
-        }
+        // Whatever of it an attempt before has left behind is written over.
+        self.active.write_all_at(&records, segment.bytes)?;
+        self.active.sync_data()?;
         segment.bytes += length;
         Ok(true)
     }

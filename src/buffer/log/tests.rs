@@ -126,6 +126,20 @@ fn damage_is_set_aside_and_counted_and_costs_no_other() {
 }
 
 #[test]
+fn what_is_settled_is_not_believed_if_it_can_not_be() {
+    let folder = TempDir::new().unwrap();
+    let mut log = open(&folder);
+    log.append(&[event(1)]).unwrap();
+    drop(log);
+    for text in ["4294967295 0", "7 100", "", "x y"] {
+        fs::write(folder.path().join("buffer").join(SETTLED), text).unwrap();
+        let log = open(&folder);
+        let (read, _) = numbers(&log, log.settled());
+        assert_eq!(read.len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn files_of_another_form_are_left_alone() {
     let folder = TempDir::new().unwrap();
     drop(open(&folder));
