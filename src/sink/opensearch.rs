@@ -16,6 +16,7 @@ use opensearch::http::Method;
 use opensearch::http::headers::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use tracing::warn;
+use url::Url;
 
 use self::aws::AwsConfig;
 use self::bulk::{Action, Operation};
@@ -236,6 +237,12 @@ impl OpenSearchConfig {
             return Err(index.problem("say where to: give `index`, `indexFormat` or `dataStream`"));
         }
         Target::index(index)
+    }
+
+    /// Whether a host is Amazon's serverless, by its name or by what requests are signed for.
+    fn is_serverless(&self, host: &Url) -> bool {
+        let signed = self.aws.as_ref().is_some_and(AwsConfig::is_for_serverless);
+        signed || aws::is_serverless(host)
     }
 
     fn ids(&self) -> Ids {

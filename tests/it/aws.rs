@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
 use axum::body::Bytes;
@@ -16,8 +17,11 @@ use axum::response::IntoResponse;
 use jiff::Timestamp;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
+use tokio::process::Command;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::support::{EXPORTER, lines, text};
 
@@ -70,6 +74,10 @@ impl Amazon {
     /// Sends three events, in an environment that has these variables and no others of AWS.
     async fn send(&self, aws: &str, env: &[(&str, String)]) -> Output {
         let folder = TempDir::new().unwrap();
+        self.command(&folder, aws, env).output().await.unwrap()
+    }
+
+    fn command(&self, folder: &TempDir, aws: &str, env: &[(&str, String)]) -> Command {
         let config = format!(
             "route: {{match: [{{receiver: amazon}}]}}
 receivers:
@@ -83,7 +91,7 @@ receivers:
         fs::write(&path, config).unwrap();
         let events = folder.path().join("events.jsonl");
         fs::write(&events, lines("event", 3, "Back-off, again: é")).unwrap();
-        let mut command = tokio::process::Command::from(Command::new(EXPORTER));
+        let mut command = Command::new(EXPORTER);
         command
             .arg("replay")
             .arg(&path)
@@ -94,7 +102,7 @@ receivers:
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
-        command.output().await.unwrap()
+        command
     }
 
     async fn takes_all(&self, aws: &str, env: &[(&str, String)]) {
@@ -418,5 +426,41 @@ async fn without_a_region_one_line_says_so() {
     assert!(
         log.contains("which region? Give `aws.region`, or set AWS_REGION"),
         "{log}"
+    );
+}
+
+#[tokio::test]
+async fn who_has_no_keys_is_told_so_even_if_a_machine_that_would_know_is_silent() {
+    let amazon = Amazon::start("eu-west-1/es").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let env = [
+        ("AWS_REGION", "eu-west-1".to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "false".to_owned()),
+        (
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            format!("http://{}", silent.local_addr().unwrap()),
+        ),
+    ];
+    let folder = TempDir::new().unwrap();
+    let mut command = amazon.command(&folder, "{}", &env);
+    let mut exporter = command
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(exporter.stderr.take().unwrap()).lines();
+    let told = async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            if line.contains("there are no AWS credentials") {
+                return line;
+            }
+        }
+        String::new()
+    };
+    let told = timeout(Duration::from_secs(60), told).await.unwrap();
+    // By whoever asks, rather than when all patience is over.
+    assert!(
+        !told.is_empty() && !told.contains("no answer in time"),
+        "{told}"
     );
 }

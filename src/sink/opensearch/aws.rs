@@ -59,10 +59,14 @@ struct Known {
     until: Option<SystemTime>,
 }
 
+/// What requests to OpenSearch Serverless are signed for.
+const SERVERLESS: &str = "aoss";
 /// So long before they expire there have to be others.
 const MARGIN: Duration = Duration::from_mins(5);
 /// How long those that never expire are believed: the file that they are in may change.
 const BELIEVED: Duration = Duration::from_mins(5);
+/// How long until they are asked for again where nobody has any.
+const PAUSE: Duration = Duration::from_secs(30);
 /// How long may be asked for them.
 const DEADLINE: Duration = Duration::from_secs(15);
 
@@ -77,7 +81,7 @@ impl AwsConfig {
     ) -> Result<Scope, Problem> {
         let named = host.and_then(|host| of_name(host.host_str()?));
         let service = match (self.service.as_str(), &named) {
-            (service @ ("es" | "aoss"), _) => service.to_owned(),
+            (service @ ("es" | SERVERLESS), _) => service.to_owned(),
             ("", Some(named)) => named.service.clone(),
             ("", None) => "es".to_owned(),
             _ => {
@@ -99,6 +103,11 @@ impl AwsConfig {
         Ok(Scope { region, service })
     }
 
+    /// Whether it says that requests are for OpenSearch Serverless.
+    pub(super) fn is_for_serverless(&self) -> bool {
+        self.service.value == SERVERLESS
+    }
+
     /// Where the credentials come from.
     pub(super) fn credentials(&self, scope: &Scope) -> AwsCredentials {
         AwsCredentials {
@@ -109,11 +118,19 @@ impl AwsConfig {
     }
 }
 
+/// Whether Amazon's serverless collections are at this host.
+pub(super) fn is_serverless(host: &Url) -> bool {
+    let named = host.host_str().and_then(of_name);
+    named.is_some_and(|named| named.service == SERVERLESS)
+}
+
 /// What a host's name tells: `NAME.REGION.es.amazonaws.com`.
 fn of_name(host: &str) -> Option<Scope> {
     let (name, _) = host.split_once(".amazonaws.com")?;
     let mut labels = name.rsplit('.');
-    let service = labels.next().filter(|it| matches!(*it, "es" | "aoss"))?;
+    let service = labels
+        .next()
+        .filter(|it| matches!(*it, "es" | SERVERLESS))?;
     let region = labels.next()?;
     labels.next()?;
     Some(Scope {
@@ -149,9 +166,11 @@ impl AwsCredentials {
             Ok(Err(error)) => crate::telemetry::chain(&error),
             Err(_) => "no answer in time".to_owned(),
         };
-        // Those that we have may be good for a while.
+        // Those that we have may be good for a while, which every request need not find out.
         let expiry = known.credentials.as_ref().map(Credentials::expiry);
-        if expiry.is_some_and(|expiry| expiry.is_none_or(|expiry| now < expiry)) {
+        let again = expiry.map(|expiry| expiry.map_or(now + PAUSE, |end| end.min(now + PAUSE)));
+        if again.is_some_and(|again| now < again) {
+            known.until = again;
             return Ok(());
         }
         Err(format!("there are no AWS credentials: {reason}"))

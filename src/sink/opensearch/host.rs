@@ -23,7 +23,8 @@ use crate::yaml::{Problem, Problems};
 
 /// The hosts, used in turn.
 pub(super) struct Hosts {
-    hosts: Vec<Host>,
+    all: Vec<Host>,
+    serverless: bool,
     next: usize,
 }
 
@@ -106,34 +107,33 @@ impl Hosts {
             signing: signing.transpose()?,
             tls,
         };
+        let serverless = urls.iter().any(|url| config.is_serverless(url));
         // Each of them would tell the same.
         let hosts: Result<Vec<Host>, Problem> = urls
             .into_iter()
             .map(|url| Host::new(url, config, &access, timeout))
             .collect();
         Ok(Self {
-            hosts: hosts?,
+            all: hosts?,
+            serverless,
             next: 0,
         })
     }
 
     /// Where the first one takes documents, without credentials, for people.
     pub(super) fn bulk_url(&self) -> String {
-        let host = self.hosts.first().map_or("", |host| host.name.as_str());
+        let host = self.all.first().map_or("", |host| host.name.as_str());
         format!("{host}/_bulk")
     }
 
     /// Whether they are Amazon's serverless, which has no policies, and rules of its own for the rest.
     pub(super) fn are_serverless(&self) -> bool {
-        self.hosts.iter().any(|host| match &host.origin {
-            Origin::Tuple(_, domain, _) => is_serverless(&domain.to_string()),
-            Origin::Opaque(_) => false,
-        })
+        self.serverless
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.hosts.len()
+        self.all.len()
     }
 
     /// Asks one of them.
@@ -203,17 +203,13 @@ impl Hosts {
     /// The next one that is not resting; the next one if all are.
     fn next(&mut self) -> &mut Host {
         let now = Instant::now();
-        let count = self.hosts.len();
+        let count = self.all.len();
         let awake = (0..count)
             .map(|step| (self.next + step) % count)
-            .find(|&at| {
-                self.hosts[at]
-                    .resting_until
-                    .is_none_or(|until| until <= now)
-            });
+            .find(|&at| self.all[at].resting_until.is_none_or(|until| until <= now));
         let at = awake.unwrap_or(self.next % count);
         self.next = at + 1;
-        &mut self.hosts[at]
+        &mut self.all[at]
     }
 }
 
@@ -363,11 +359,6 @@ pub(super) fn parse_host(text: &str) -> Result<Url, String> {
         url.set_path(&format!("{}/", url.path()));
     }
     Ok(url)
-}
-
-/// Whether Amazon's serverless collections are at `domain`.
-pub(super) fn is_serverless(domain: &str) -> bool {
-    domain.ends_with(".aoss.amazonaws.com")
 }
 
 fn no_answer(error: &opensearch::Error) -> String {

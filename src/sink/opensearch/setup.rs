@@ -9,7 +9,7 @@ use opensearch::http::headers::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::host::{Answer, Hosts, is_serverless, parse_host};
+use super::host::{Answer, Hosts, parse_host};
 use super::{Dialect, OpenSearchConfig};
 use crate::sink::http::{classify, reason};
 use crate::sink::{SendError, SendErrorKind};
@@ -86,7 +86,7 @@ pub(super) fn lint(config: &OpenSearchConfig, warnings: &mut Vec<Problem>) {
     }
     let serverless = config.hosts.iter().find(|host| {
         let url = parse_host(host).ok();
-        url.is_some_and(|url| url.domain().is_some_and(is_serverless))
+        url.is_some_and(|url| config.is_serverless(&url))
     });
     if let Some(host) = serverless {
         warnings.push(host.problem("`setup` does nothing on Amazon's serverless: leave it out"));

@@ -1,5 +1,6 @@
 //! Requests of AWS' crates by the client that the rest of the program uses.
 
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
@@ -25,31 +26,31 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let client = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let user = |error: &'static str| ConnectorError::user(error.into());
-            let request = request
-                .try_into_http1x()
-                .map_err(|error| ConnectorError::user(error.into()))?;
-            let (head, body) = request.into_parts();
+            let (head, body) = request.try_into_http1x().map_err(wrong)?.into_parts();
             let body = body
                 .bytes()
-                .ok_or_else(|| user("a body that is a stream"))?;
+                .ok_or_else(|| wrong("a body that is a stream"))?;
             let request = http::Request::from_parts(head, body.to_vec());
-            let request = reqwest::Request::try_from(request)
-                .map_err(|error| ConnectorError::user(error.into()))?;
-            let io = |error: reqwest::Error| {
-                if error.is_timeout() {
-                    ConnectorError::timeout(error.into())
-                } else {
-                    ConnectorError::io(error.into())
-                }
-            };
+            let request = reqwest::Request::try_from(request).map_err(wrong)?;
             let response = client.execute(request).await.map_err(io)?;
             let mut answer = http::Response::new(());
             *answer.status_mut() = response.status();
             *answer.headers_mut() = response.headers().clone();
             let body = response.bytes().await.map_err(io)?;
             let answer = answer.map(|()| SdkBody::from(body.to_vec()));
-            HttpResponse::try_from(answer).map_err(|error| ConnectorError::user(error.into()))
+            HttpResponse::try_from(answer).map_err(wrong)
         })
+    }
+}
+
+fn wrong(error: impl Into<BoxError>) -> ConnectorError {
+    ConnectorError::user(error.into())
+}
+
+fn io(error: reqwest::Error) -> ConnectorError {
+    if error.is_timeout() {
+        ConnectorError::timeout(error.into())
+    } else {
+        ConnectorError::io(error.into())
     }
 }
