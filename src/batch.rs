@@ -3,10 +3,10 @@
 //! Bounded by bytes, because an event can weigh a mebibyte. One end pushes, the other takes batches; the queue ends
 //! when the pushing end is dropped and it is empty. Nothing in it is ever thrown away.
 //!
-//! Whoever asks for the next batch says by that that the one before is settled: until then the queue remembers where its
-//! events can be read again.
+//! A batch is settled by whoever took it, when its events are taken care of for good: until then the queue remembers where
+//! they can be read again. Any number of batches may be unsettled at once, and they are settled in any order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -57,6 +57,21 @@ pub struct QueueSender(Arc<Shared>);
 /// The end that batches are taken from.
 pub struct BatchQueue(Arc<Shared>);
 
+/// Events that were taken from a queue together.
+pub struct Batch {
+    /// The events, never none.
+    pub events: Vec<Arc<Event>>,
+    /// Their place in the queue's memory.
+    pub claim: Claim,
+}
+
+/// Keeps a queue from forgetting where a batch's events can be read again.
+#[must_use = "what is not settled is read again at the next start"]
+pub struct Claim {
+    queue: Arc<Shared>,
+    number: u64,
+}
+
 /// Looks at a queue without holding it open.
 #[derive(Clone)]
 pub struct QueueProbe(Arc<Shared>);
@@ -77,8 +92,9 @@ struct State {
     max_bytes: usize,
     events: VecDeque<Queued>,
     bytes: usize,
-    /// By watch, where the batch that was taken last can be read again.
-    taken: Vec<(usize, Mark)>,
+    /// By claim and watch, where what was taken and is not settled can be read again.
+    claims: BTreeMap<u64, Vec<(usize, Mark)>>,
+    claimed: u64,
     closed: bool,
     /// An event has found no room: the batch is as large as it gets.
     pressed: bool,
@@ -142,11 +158,10 @@ impl Drop for QueueSender {
 // === impl BatchQueue ===
 
 impl BatchQueue {
-    /// The next batch, never empty; `None` once the queue is closed and empty. Closing cuts the wait short.
+    /// The next batch; `None` once the queue is closed and empty. Closing cuts the wait short.
     ///
     /// Dropping the future loses nothing: events leave the queue only when a batch is returned.
-    pub async fn next(&mut self, limits: BatchLimits) -> Option<Vec<Arc<Event>>> {
-        self.0.lock().taken.clear();
+    pub async fn next(&mut self, limits: BatchLimits) -> Option<Batch> {
         let oldest = loop {
             let more = self.0.more.notified();
             {
@@ -168,16 +183,37 @@ impl BatchQueue {
                 let mut state = self.0.lock();
                 if state.closed || state.is_full(limits) || Instant::now() >= deadline {
                     state.filling = None;
-                    let batch = state.take(limits);
+                    let (events, number) = state.take(limits);
                     drop(state);
                     self.0.room.notify_one();
-                    return Some(batch);
+                    let queue = Arc::clone(&self.0);
+                    let claim = Claim { queue, number };
+                    return Some(Batch { events, claim });
                 }
                 state.filling = Some(limits);
             }
             // The deadline passing is what ends a batch on a quiet cluster.
             let _ = timeout_at(deadline, more).await;
         }
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    /// Its events, which whoever has them now keeps in mind.
+    pub fn settle(self) -> Vec<Arc<Event>> {
+        self.claim.settle();
+        self.events
+    }
+}
+
+// === impl Claim ===
+
+impl Claim {
+    /// Nobody needs to read the events again. To drop a claim settles nothing.
+    pub fn settle(self) {
+        self.queue.lock().claims.remove(&self.number);
     }
 }
 
@@ -219,18 +255,14 @@ impl QueueProbe {
         self.0.lock().is_half_empty()
     }
 
-    /// Lowers marks, by watch, to where what is queued can be read again.
-    pub fn lower_to_queued(&self, marks: &mut [Mark]) {
-        for queued in &self.0.lock().events {
+    /// Lowers marks, by watch, to where what is queued, and what was taken and is not settled, can be read again.
+    pub fn lower_to_unsettled(&self, marks: &mut [Mark]) {
+        let state = self.0.lock();
+        for queued in &state.events {
             let origin = queued.event.origin;
             lower(marks, origin.watch, origin.resume);
         }
-    }
-
-    /// Lowers marks to where what is queued, and the batch that is not settled, can be read again.
-    pub fn lower_to_unsettled(&self, marks: &mut [Mark]) {
-        self.lower_to_queued(marks);
-        for &(watch, resume) in &self.0.lock().taken {
+        for &(watch, resume) in state.claims.values().flatten() {
             lower(marks, watch, resume);
         }
     }
@@ -289,21 +321,10 @@ impl State {
         self.bytes <= self.max_bytes / 2
     }
 
-    /// Remembers where an event that leaves the queue can be read again.
-    fn remember(&mut self, event: &Event) {
-        let origin = event.origin;
-        match self
-            .taken
-            .iter_mut()
-            .find(|(watch, _)| *watch == origin.watch)
-        {
-            Some((_, mark)) => *mark = origin.resume.min(*mark),
-            None => self.taken.push((origin.watch, origin.resume)),
-        }
-    }
-
-    fn take(&mut self, limits: BatchLimits) -> Vec<Arc<Event>> {
+    /// The next batch's events, and the number of their claim.
+    fn take(&mut self, limits: BatchLimits) -> (Vec<Arc<Event>>, u64) {
         let mut batch = Vec::with_capacity(self.events.len().min(limits.max_events));
+        let mut places: Vec<(usize, Mark)> = Vec::new();
         let mut bytes = 0;
         while let Some(next) = self.events.front() {
             let fits = batch.len() < limits.max_events && bytes + next.weight <= limits.max_bytes;
@@ -312,13 +333,19 @@ impl State {
             }
             if let Some(next) = self.events.pop_front() {
                 bytes += next.weight;
-                self.remember(&next.event);
+                let origin = next.event.origin;
+                match places.iter_mut().find(|(watch, _)| *watch == origin.watch) {
+                    Some((_, mark)) => *mark = origin.resume.min(*mark),
+                    None => places.push((origin.watch, origin.resume)),
+                }
                 batch.push(next.event);
             }
         }
         self.bytes -= bytes;
         self.pressed = false;
-        batch
+        self.claimed += 1;
+        self.claims.insert(self.claimed, places);
+        (batch, self.claimed)
     }
 }
 

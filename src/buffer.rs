@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 pub use self::log::{BufferError, MIN_BYTES};
 use self::log::{Log, Position};
-use crate::batch::{BatchLimits, BatchQueue, QueueProbe, QueueSender};
+use crate::batch::{Batch, BatchLimits, BatchQueue, QueueProbe, QueueSender};
 use crate::mark::{Mark, Origin};
 use crate::metrics::BufferMetrics;
 use crate::outage::Outage;
@@ -141,8 +141,8 @@ impl Stage {
     /// Writes what comes, until no more does.
     async fn write(&self, mut incoming: BatchQueue, ending: &CancellationToken) {
         let mut outage = Outage::default();
-        while let Some(batch) = incoming.next(WRITES).await {
-            let batch = Arc::new(batch);
+        while let Some(Batch { events, claim }) = incoming.next(WRITES).await {
+            let batch = Arc::new(events);
             loop {
                 let events = Arc::clone(&batch);
                 let cause = match self.files.on_disk(move |log| log.append(&events)).await {
@@ -167,6 +167,7 @@ impl Stage {
                     () = ending.cancelled() => {}
                 }
             }
+            claim.settle();
             if outage.over().is_some() {
                 info!(receiver = self.receiver, "the buffer takes events again");
             }

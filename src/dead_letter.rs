@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Mutex;
 use tracing::{error, warn};
 
 use crate::event::{Document, DocumentOptions, Event, Time, go_json};
@@ -23,7 +24,7 @@ pub struct DeadLetterConfig {
 pub struct DeadLetter {
     receiver: String,
     path: Option<PathBuf>,
-    file: Option<File>,
+    file: Mutex<Option<File>>,
 }
 
 #[derive(Serialize)]
@@ -42,26 +43,33 @@ impl DeadLetter {
         Self {
             receiver: receiver.to_owned(),
             path: config.file,
-            file: None,
+            file: Mutex::default(),
         }
     }
 
     /// Puts an event aside. An event that can't be put into the file is put into the log.
-    pub async fn put(&mut self, event: &Event, reason: &str) {
-        let Some(path) = self.path.clone() else {
+    pub async fn put(&self, event: &Event, reason: &str) {
+        let Some(path) = &self.path else {
             self.log(event, reason);
             return;
         };
-        if let Err(error) = self.append(&path, event, reason).await {
+        let mut file = self.file.lock().await;
+        if let Err(error) = self.append(path, &mut file, event, reason).await {
             let error = format!("{error:#}");
             // Opened anew next time: what was written half needs its end.
-            self.file = None;
+            *file = None;
             error!(receiver = self.receiver, path = %path.display(), error, "cannot write the dead letter file");
             self.log(event, reason);
         }
     }
 
-    async fn append(&mut self, path: &Path, event: &Event, reason: &str) -> anyhow::Result<()> {
+    async fn append(
+        &self,
+        path: &Path,
+        file: &mut Option<File>,
+        event: &Event,
+        reason: &str,
+    ) -> anyhow::Result<()> {
         let record = Record {
             time: Time::now().micros().to_string(),
             receiver: &self.receiver,
@@ -74,7 +82,7 @@ impl DeadLetter {
         let mut line = Vec::new();
         go_json::append(&record, &mut line)?;
         line.push(b'\n');
-        let file = match &mut self.file {
+        let file = match file {
             Some(file) => file,
             none => {
                 let looked_at = path.to_owned();
@@ -115,7 +123,7 @@ mod tests {
         let config = DeadLetterConfig {
             file: Some(file.clone()),
         };
-        let mut letter = DeadLetter::new("r", config);
+        let letter = DeadLetter::new("r", config);
         for _ in 0..2 {
             letter.put(&Event::default(), "no").await;
         }

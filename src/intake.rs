@@ -118,9 +118,13 @@ impl Intake {
                     return Some(Routed { event, resolution });
                 }
                 batch = self.events.next(AT_ONCE), if self.enricher.has_room() && !self.ended => {
-                    let batch = batch.unwrap_or_else(|| { self.ended = true; Vec::new() });
-                    self.backlog.in_hand().batch.extend(batch.iter().map(|event| event.origin));
-                    self.batch = batch.into();
+                    let Some(batch) = batch else {
+                        self.ended = true;
+                        continue;
+                    };
+                    let origins = batch.events.iter().map(|event| event.origin);
+                    self.backlog.in_hand().batch.extend(origins);
+                    self.batch = batch.settle().into();
                 }
             }
         }
@@ -162,7 +166,7 @@ impl Backlog {
     /// By watch, up to where everything is with the receivers.
     pub fn routed(&self) -> Vec<Mark> {
         let mut marks: Vec<Mark> = self.watches.iter().map(|watch| watch.read()).collect();
-        self.queue.lower_to_queued(&mut marks);
+        self.queue.lower_to_unsettled(&mut marks);
         let in_hand = self.in_hand();
         for origin in in_hand.batch.iter().chain(&in_hand.current) {
             lower(&mut marks, origin.watch, origin.resume);

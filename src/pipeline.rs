@@ -223,6 +223,7 @@ pub fn build_delivery(config: ReceiverConfig) -> Result<Delivery, Problems> {
     Ok(Delivery {
         sink: config.sink.build(settings)?,
         limits: config.batch,
+        max_in_flight: config.max_in_flight,
         retry: config.retry,
         dead_letter: DeadLetter::new(&config.name, config.dead_letter),
     })

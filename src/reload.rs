@@ -295,8 +295,7 @@ impl Reloader {
         } in change.changed
         {
             leg.outlet.queue.resize(queue_bytes);
-            // It has ended only if the program has.
-            let _ = leg.changes.send(delivery);
+            leg.changes.deliver(delivery);
         }
         change.added
     }

@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::intake::{Intake, Routed};
 use crate::metrics::RouterMetrics;
 use crate::outlet::{Offer, Outlet, Policy};
-use crate::receiver::Delivery;
+use crate::receiver::Changes;
 use crate::route::{ReceiverId, Resolution, Route};
 
 /// Who gets what. It changes as a whole, when a configuration is read anew.
@@ -36,7 +36,7 @@ pub struct Leg {
     /// Whether it writes what a lookup of the involved object adds.
     pub reads_object: bool,
     /// Where it learns how to deliver from now on.
-    pub changes: mpsc::UnboundedSender<Delivery>,
+    pub changes: Changes,
 }
 
 /// A receiver that takes no more, and its queue.

@@ -36,11 +36,11 @@ mod templates;
 mod testing;
 pub mod webhook;
 
-/// One attempt at a time to deliver a batch.
-pub trait Sink: Send {
-    /// Tries to deliver `batch`, which is never empty, and says what came of each event.
-    fn send<'a>(&'a mut self, batch: &'a [Arc<Event>])
-    -> BoxFuture<'a, Result<Receipt, SendError>>;
+/// Makes attempts to deliver batches.
+pub trait Sink: Send + Sync {
+    /// Tries to deliver `batch`, which is never empty, and says what came of each event. Several attempts may be under way at
+    /// once; a sink that can't write more than one batch at a time has the others wait.
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Result<Receipt, SendError>>;
 
     /// Whether what it writes of an event holds what a lookup of the involved object adds: labels, annotations, owners,
     /// and whether it is gone. Where no receiver needs that, nothing is looked up.
@@ -205,6 +205,21 @@ impl SinkConfig {
             warnings.push(
                 layout.problem("an empty layout counts as none: documents are written whole"),
             );
+        }
+    }
+
+    /// How many batches a receiver with this sink has on their way at once unless told otherwise; `None` if it writes one after
+    /// the other whatever it is told.
+    pub fn max_in_flight(&self) -> Option<usize> {
+        match self {
+            Self::OpenSearch(..) => Some(2),
+            // Order is no promise, but nice to have where somebody reads along.
+            Self::Webhook(_)
+            | Self::Loki(_)
+            | Self::Slack(_)
+            | Self::Teams(_)
+            | Self::Opsgenie(_) => Some(1),
+            Self::Stdout(_) | Self::File(_) | Self::Pipe(_) | Self::Syslog(_) => None,
         }
     }
 

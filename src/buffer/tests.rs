@@ -39,14 +39,23 @@ fn open(folder: &TempDir, metrics: &Metrics) -> (QueueSender, Buffer, BatchQueue
     (filled, buffer, out)
 }
 
-/// The next so many versions that come out.
-async fn take(out: &mut BatchQueue, count: usize) -> Vec<u64> {
-    let mut versions = Vec::new();
-    while versions.len() < count {
-        let batch = out.next(ALL).await.unwrap();
-        versions.extend(batch.iter().map(|event| event.version().unwrap()));
+/// The next batches, with so many events together.
+async fn take(out: &mut BatchQueue, count: usize) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    while events(&batches).count() < count {
+        batches.push(out.next(ALL).await.unwrap());
     }
-    versions
+    batches
+}
+
+fn events(batches: &[Batch]) -> impl Iterator<Item = &Arc<Event>> {
+    batches.iter().flat_map(|batch| &batch.events)
+}
+
+fn versions(batches: &[Batch]) -> Vec<u64> {
+    events(batches)
+        .map(|event| event.version().unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -64,7 +73,7 @@ async fn what_is_on_the_disk_is_settled_for_the_queue_and_comes_again_after_a_re
     for number in 1..=3 {
         filled.push(event(number)).await;
     }
-    assert_eq!(is_taken.await.unwrap(), [1, 2, 3]);
+    assert_eq!(versions(&is_taken.await.unwrap()), [1, 2, 3]);
     let mut marks = [Mark {
         history: 0,
         version: 3,
@@ -81,13 +90,16 @@ async fn what_is_on_the_disk_is_settled_for_the_queue_and_comes_again_after_a_re
         let (taken, is_taken) = oneshot::channel();
         let delivering = async move {
             let _ = taken.send(take(&mut out, expected.len()).await);
-            // Whoever asks for more says that those are settled.
             assert!(out.next(ALL).await.is_none());
             Ok::<_, ()>(())
         };
         let running = tokio::spawn(buffer.run(delivering, CancellationToken::new()));
         filled.push(event(next)).await;
-        assert_eq!(is_taken.await.unwrap(), expected);
+        let taken = is_taken.await.unwrap();
+        assert_eq!(versions(&taken), expected);
+        for batch in taken {
+            batch.claim.settle();
+        }
         drop(filled);
         running.await.unwrap().unwrap();
     }
@@ -103,7 +115,7 @@ async fn a_full_buffer_takes_no_more_and_loses_nothing() {
         let _ = may_go.await;
         let mut versions = Vec::new();
         while let Some(batch) = out.next(ALL).await {
-            versions.extend(batch.iter().map(|event| event.version().unwrap()));
+            versions.extend(batch.settle().iter().map(|event| event.version().unwrap()));
             if versions.len() == 4000 {
                 break;
             }

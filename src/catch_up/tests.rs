@@ -162,12 +162,11 @@ struct Taken {
 struct ModelSink(Arc<Taken>);
 
 impl Sink for ModelSink {
-    fn send<'a>(
-        &'a mut self,
-        batch: &'a [Arc<Event>],
-    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Result<Receipt, SendError>> {
         async move {
-            sleep(Duration::from_millis(20)).await;
+            // Batches on their way together end in any order.
+            let millis = 20 + 13 * (batch[0].origin.version.version % 4);
+            sleep(Duration::from_millis(millis)).await;
             if self.0.down.load(Ordering::Relaxed) {
                 return Err(SendError::transient("down"));
             }
@@ -199,6 +198,23 @@ impl Sink for ModelSink {
 
     fn preview(&self, _: &Event) -> Result<Preview, String> {
         Ok(Preview::default())
+    }
+}
+
+fn delivery(sink: &Arc<Taken>) -> Delivery {
+    Delivery {
+        sink: Box::new(ModelSink(Arc::clone(sink))),
+        limits: BatchLimits {
+            max_events: 4,
+            max_bytes: 1 << 20,
+            max_delay: Duration::from_millis(50),
+        },
+        max_in_flight: 3,
+        retry: RetryLimits {
+            initial: Duration::from_millis(100),
+            max: Duration::from_secs(1),
+        },
+        dead_letter: DeadLetter::new("model", DeadLetterConfig::default()),
     }
 }
 
@@ -235,19 +251,7 @@ impl Process {
         for at in 0..2 {
             let (sender, queued) = queue(8_000);
             let handles = metrics.receiver(RECEIVERS[at], &sender.probe());
-            let delivery = Delivery {
-                sink: Box::new(ModelSink(Arc::clone(&sinks[at]))),
-                limits: BatchLimits {
-                    max_events: 4,
-                    max_bytes: 1 << 20,
-                    max_delay: Duration::from_millis(50),
-                },
-                retry: RetryLimits {
-                    initial: Duration::from_millis(100),
-                    max: Duration::from_secs(1),
-                },
-                dead_letter: DeadLetter::new(RECEIVERS[at], DeadLetterConfig::default()),
-            };
+            let delivery = delivery(&sinks[at]);
             let name = RECEIVERS[at].to_owned();
             let (receiver, changes) =
                 Receiver::new(name.clone(), queued, delivery, handles.clone());
@@ -333,9 +337,15 @@ async fn a_catch_up_begins_anew_when_the_api_server_has_another_history() {
     let (events, queued) = queue(1 << 20);
     let watches = vec![Arc::clone(&progress)];
     let intake = Intake::new(queued, events.probe(), Enricher::default(), watches);
-    let (sender, _queue) = queue(1 << 20);
+    let (sender, queued) = queue(1 << 20);
     let handles = metrics.receiver("all", &sender.probe());
     let backlog = Arc::clone(intake.backlog());
+    let (_, changes) = Receiver::new(
+        "all".into(),
+        queued,
+        delivery(&Arc::default()),
+        handles.clone(),
+    );
     let outlet = Outlet::new(
         "all".into(),
         sender,
@@ -352,7 +362,7 @@ async fn a_catch_up_begins_anew_when_the_api_server_has_another_history() {
         outlet: Arc::clone(&outlet),
         policy: Policy::default(),
         reads_object: false,
-        changes: mpsc::unbounded_channel().0,
+        changes,
     };
     let table = Table {
         route: compile(&config).unwrap(),

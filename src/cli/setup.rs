@@ -144,11 +144,7 @@ fn print(chosen: &[Chosen<'_>]) -> anyhow::Result<ExitCode> {
 }
 
 /// Imports the dashboards, for the indices of all receivers.
-async fn import(
-    mut dashboards: Dashboards,
-    chosen: &[Chosen<'_>],
-    mode: Mode,
-) -> anyhow::Result<bool> {
+async fn import(dashboards: Dashboards, chosen: &[Chosen<'_>], mode: Mode) -> anyhow::Result<bool> {
     if mode.dry_run {
         say(format_args!("dashboards: would import"))?;
         return Ok(true);

@@ -38,6 +38,8 @@ pub struct ReceiverConfig {
     pub sink: SinkConfig,
     /// How events are put together.
     pub batch: BatchLimits,
+    /// How many batches may be on their way at once.
+    pub max_in_flight: usize,
     /// How many bytes of events may wait.
     pub queue_bytes: usize,
     /// How attempts are repeated.
@@ -63,6 +65,8 @@ pub struct ReceiverConfig {
 pub(super) struct ReceiverFile {
     name: Located<String>,
     batch: BatchFile,
+    /// How many batches may be on their way at once; 2 for OpenSearch and Elasticsearch, else 1 if nothing is said.
+    max_in_flight: Option<Located<usize>>,
     queue: QueueFile,
     retry: RetryFile,
     timeout: Option<Located<String>>,
@@ -155,6 +159,8 @@ const BUFFER_BYTES: u64 = 1 << 30;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_hours(24);
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Each of them is in memory, and every server has its limits.
+const MAX_IN_FLIGHT: usize = 32;
 
 // === impl ReceiverConfig ===
 
@@ -182,6 +188,7 @@ impl ReceiverFile {
     /// If it `is_whole`, what is not there is missing. It has a name.
     pub(super) fn check(self, is_whole: bool, check: &mut Check) -> Option<ReceiverConfig> {
         let max_events = check.ok(positive(self.batch.max_events.as_ref()));
+        let in_flight = check.ok(in_flight(self.max_in_flight.clone())).flatten();
         let max_delay = duration(self.batch.max_delay.as_ref(), Duration::ZERO);
         let max_delay = check.ok(max_delay).flatten();
         let [max_bytes, queue_bytes] = [&self.batch.max_bytes, &self.queue.max_bytes]
@@ -201,7 +208,18 @@ impl ReceiverFile {
         let sink = check.ok(self.sink(is_whole))??;
         if is_whole {
             sink.lint(&mut check.warnings);
+            if let Some(given) = &in_flight
+                && given.value > 1
+                && sink.max_in_flight().is_none()
+            {
+                check.warnings.push(given.problem(
+                    "without effect: what this receiver writes to takes one batch after the other",
+                ));
+            }
         }
+        let max_in_flight = sink
+            .max_in_flight()
+            .map_or(1, |usual| in_flight.map_or(usual, |given| given.value));
         let defaults = sink.batch_defaults();
         Some(ReceiverConfig {
             name: location.value.clone(),
@@ -213,6 +231,7 @@ impl ReceiverFile {
                 max_bytes: max_bytes.unwrap_or(defaults.max_bytes),
                 max_delay: max_delay.unwrap_or(defaults.max_delay),
             },
+            max_in_flight,
             queue_bytes: queue_bytes.unwrap_or(QUEUE_BYTES),
             retry: RetryLimits {
                 initial: initial.unwrap_or(RETRY_DEFAULTS.initial),
@@ -365,6 +384,15 @@ fn positive(value: Option<&Located<usize>>) -> Result<Option<usize>, Problem> {
     match value {
         Some(value) if value.value == 0 => Err(value.problem("must be at least 1")),
         value => Ok(value.map(|value| value.value)),
+    }
+}
+
+fn in_flight(value: Option<Located<usize>>) -> Result<Option<Located<usize>>, Problem> {
+    match value {
+        Some(value) if !(1..=MAX_IN_FLIGHT).contains(&value.value) => {
+            Err(value.problem(format!("must be from 1 to {MAX_IN_FLIGHT}")))
+        }
+        value => Ok(value),
     }
 }
 

@@ -4,12 +4,18 @@ use std::sync::Mutex;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
+use tokio::time::{Instant, sleep};
+
 use super::*;
-use crate::batch::queue;
+use crate::batch::{QueueSender, queue};
 use crate::dead_letter::DeadLetterConfig;
+use crate::event::Event;
+use crate::mark::Mark;
 use crate::metrics::Metrics;
-use crate::sink::Rejection;
 use crate::sink::preview::Preview;
+use crate::sink::{Receipt, Rejection, SendErrorKind};
+
+mod in_flight;
 
 type Answer = Result<Receipt, SendError>;
 
@@ -21,7 +27,7 @@ struct Scripted {
 }
 
 impl Sink for Scripted {
-    fn send<'a>(&'a mut self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Answer> {
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Answer> {
         let names = batch
             .iter()
             .map(|event| event.metadata.name.clone())
@@ -86,6 +92,7 @@ async fn deliver_until(names: &str, answers: Vec<Answer>, ending: bool) -> Run {
     let delivery = Delivery {
         sink: Box::new(sink.clone()),
         limits,
+        max_in_flight: 1,
         retry,
         dead_letter: letter,
     };
@@ -98,9 +105,9 @@ async fn deliver_until(names: &str, answers: Vec<Answer>, ending: bool) -> Run {
     let start = Instant::now();
     let batch = receiver.queue.next(limits).await.unwrap();
     if ending {
-        receiver.ending.cancel();
+        receiver.courier.ending.cancel();
     }
-    receiver.deliver(batch).await.unwrap();
+    receiver.courier.deliver(batch).await.unwrap();
     let took = start.elapsed();
     drop(sender);
     receiver.run(CancellationToken::new()).await.unwrap();
@@ -311,6 +318,7 @@ async fn a_new_way_to_deliver_is_tried_at_once() {
             max_bytes: 1 << 20,
             max_delay: Duration::ZERO,
         },
+        max_in_flight: 1,
         retry: RetryLimits {
             initial: Duration::from_hours(1),
             max: Duration::from_hours(1),
@@ -326,7 +334,7 @@ async fn a_new_way_to_deliver_is_tried_at_once() {
     sender.push(Arc::new(event)).await;
     assert!((&mut run).now_or_never().is_none(), "it waits for an hour");
     let start = Instant::now();
-    assert!(changes.send(delivery(&new)).is_ok());
+    changes.deliver(delivery(&new));
     drop(sender);
     run.await.unwrap();
     assert_eq!(start.elapsed(), Duration::ZERO);

@@ -2,12 +2,13 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::*;
-use crate::batch::{BatchLimits, BatchQueue, queue};
+use crate::batch::{Batch, BatchLimits, BatchQueue, queue};
 use crate::config::Config;
 use crate::enrich::DEADLINE;
 use crate::enrich::testing::{Server, UID, about, has_all};
 use crate::event::Time;
 use crate::pipeline::{build_delivery, compile, policy};
+use crate::receiver::Receiver;
 
 /// Take whatever is there.
 const AT_ONCE: BatchLimits = BatchLimits {
@@ -35,9 +36,11 @@ fn router_with(
     for receiver in config.receivers {
         let (name, bytes) = (receiver.name.clone(), receiver.queue_bytes);
         let policy = policy(&receiver);
-        let reads_object = build_delivery(receiver).unwrap().sink.reads_object();
+        let delivery = build_delivery(receiver).unwrap();
+        let reads_object = delivery.sink.reads_object();
         let (sender, waiting) = queue(bytes);
         let metrics = server.metrics.receiver(&name, &sender.probe());
+        let (_, changes) = Receiver::new(name.clone(), queue(1).1, delivery, metrics.clone());
         let outlet = Outlet::new(
             name,
             sender,
@@ -49,7 +52,7 @@ fn router_with(
             outlet: Arc::new(outlet),
             policy,
             reads_object,
-            changes: mpsc::unbounded_channel().0,
+            changes,
         });
         queues.push(waiting);
     }
@@ -61,7 +64,7 @@ fn router_with(
 /// The names of the objects whose events are there.
 fn taken(queue: &mut BatchQueue) -> Vec<String> {
     let batch = queue.next(AT_ONCE).now_or_never().flatten();
-    let names = batch.into_iter().flatten();
+    let names = batch.into_iter().flat_map(Batch::settle);
     names
         .map(|event| event.involved_object.name.clone())
         .collect()
@@ -261,7 +264,7 @@ async fn a_server_that_does_not_answer_holds_up_nothing_for_long() {
     let read = async {
         let mut events = 0;
         while let Some(batch) = out.next(AT_ONCE).await {
-            events += batch.len();
+            events += batch.settle().len();
         }
         events
     };
@@ -313,7 +316,7 @@ async fn a_receiver_that_is_alone_and_slow_is_waited_for() {
         let mut events = 0;
         while let Some(batch) = slow.next(AT_ONCE).await {
             tokio::time::sleep(Duration::from_secs(9)).await;
-            events += batch.len();
+            events += batch.settle().len();
         }
         events
     };

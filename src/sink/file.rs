@@ -80,7 +80,7 @@ pub fn build(config: &FileConfig, settings: SinkSettings) -> Result<Box<dyn Sink
 // === impl FileSink ===
 
 impl FileSink {
-    async fn write(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
+    async fn write(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
         let (lines, rejected) = self.body.lines(batch);
         self.file.append(lines).await?;
         Ok(Receipt {
@@ -91,10 +91,7 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
-    fn send<'a>(
-        &'a mut self,
-        batch: &'a [Arc<Event>],
-    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.write(batch).boxed()
     }
 

@@ -331,10 +331,7 @@ impl Loki {
 }
 
 impl Sink for Loki {
-    fn send<'a>(
-        &'a mut self,
-        batch: &'a [Arc<Event>],
-    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_batch(batch).boxed()
     }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -122,7 +123,8 @@ pub struct OpenSearch {
     target: Target,
     ids: Ids,
     body: Body,
-    gzip: bool,
+    /// Until a server turns out that can't read it.
+    gzip: AtomicBool,
     path: String,
 }
 
@@ -305,12 +307,12 @@ impl OpenSearch {
             target,
             ids,
             body,
-            gzip: config.gzip.unwrap_or(true),
+            gzip: AtomicBool::new(config.gzip.unwrap_or(true)),
             path,
         })
     }
 
-    async fn send_batch(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
+    async fn send_batch(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
         let mut request = Vec::with_capacity(batch.len() * 1024);
         let (sent, rejected) = self.encode(batch, &mut request);
         if sent.is_empty() {
@@ -319,10 +321,11 @@ impl OpenSearch {
                 ..Receipt::default()
             });
         }
-        let answer = self.post(request).await?;
+        let packed = self.gzip.load(Ordering::Relaxed);
+        let answer = self.post(request, packed).await?;
         let status = answer.status;
         if let Some(kind) = classify(status) {
-            return Err(self.refused(status, kind, &answer.headers, &answer.body));
+            return Err(self.refused(&answer, kind, packed));
         }
         let mut outcome = bulk::read(&answer.body, sent.len())?;
         let rejected_there = outcome.rejected.iter_mut().map(|it| &mut it.reason);
@@ -404,10 +407,10 @@ impl OpenSearch {
         }
     }
 
-    async fn post(&mut self, request: Vec<u8>) -> Result<Answer, SendError> {
+    async fn post(&self, request: Vec<u8>, packed: bool) -> Result<Answer, SendError> {
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(CONTENT_TYPE, NDJSON);
-        let request = if self.gzip {
+        let request = if packed {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             compress(&request)
                 .map_err(|error| SendError::transient(format!("cannot compress: {error}")))?
@@ -419,15 +422,10 @@ impl OpenSearch {
             .await
     }
 
-    fn refused(
-        &mut self,
-        status: u16,
-        kind: SendErrorKind,
-        headers: &HeaderMap,
-        answer: &[u8],
-    ) -> SendError {
-        let reason = reason(status, answer);
-        let retry_after = retry_after(headers);
+    fn refused(&self, answer: &Answer, kind: SendErrorKind, packed: bool) -> SendError {
+        let status = answer.status;
+        let reason = reason(status, &answer.body);
+        let retry_after = retry_after(&answer.headers);
         let error = |kind| SendError {
             kind,
             reason: reason.clone(),
@@ -437,18 +435,19 @@ impl OpenSearch {
         match (status, kind) {
             // Some servers lose the compression of a request: 2.11.0, 2.17.0.
             (400, _)
-                if self.gzip
+                if packed
                     && (reason.contains("CTRL-CHAR")
                         || reason.contains("must be terminated by a newline")) =>
             {
-                warn!(
-                    error = reason,
-                    "the server cannot read compressed requests: sending them plain from now on"
-                );
-                self.gzip = false;
+                if self.gzip.swap(false, Ordering::Relaxed) {
+                    warn!(
+                        error = reason,
+                        "the server cannot read compressed requests: sending them plain from now on"
+                    );
+                }
                 error(SendErrorKind::Transient)
             }
-            (400, kind) if is_its_own(answer) => error(kind),
+            (400, kind) if is_its_own(&answer.body) => error(kind),
             // A wrong path, method, port or proxy is the same for every event: somebody has to mend it.
             (_, SendErrorKind::Refused) => error(SendErrorKind::Denied),
             (_, kind) => error(kind),
@@ -457,10 +456,7 @@ impl OpenSearch {
 }
 
 impl Sink for OpenSearch {
-    fn send<'a>(
-        &'a mut self,
-        batch: &'a [Arc<Event>],
-    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_batch(batch).boxed()
     }
 

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -43,7 +44,7 @@ struct Pipe {
     /// How long a reader may take nothing before that is told.
     timeout: Duration,
     /// While somebody reads it.
-    reader: Option<pipe::Sender>,
+    reader: Mutex<Option<pipe::Sender>>,
     /// For want of a pipe.
     file: Appender,
 }
@@ -78,7 +79,7 @@ pub fn build(config: &PipeConfig, settings: SinkSettings) -> Result<Box<dyn Sink
         body,
         path,
         timeout: settings.timeout,
-        reader: None,
+        reader: Mutex::default(),
         file,
     }))
 }
@@ -86,10 +87,12 @@ pub fn build(config: &PipeConfig, settings: SinkSettings) -> Result<Box<dyn Sink
 // === impl Pipe ===
 
 impl Pipe {
-    async fn write(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
+    async fn write(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
         let (lines, rejected) = self.body.lines(batch);
-        if self.reader.is_some() || self.is_pipe().await {
-            self.write_to_pipe(&lines).await.map_err(|error| {
+        let mut reader = self.reader.lock().await;
+        if reader.is_some() || self.is_pipe().await {
+            let written = self.write_to_pipe(&mut reader, &lines).await;
+            written.map_err(|error| {
                 let path = self.path.display();
                 SendError::transient(match error.raw_os_error() {
                     Some(ENXIO) => format!("nobody reads {path}"),
@@ -112,8 +115,12 @@ impl Pipe {
 
     /// Waits for a reader that is slow, for ever: what it has half read of a line it must get the rest of. One that is gone
     /// gets nothing more; the next one gets the batch from its start.
-    async fn write_to_pipe(&mut self, lines: &[u8]) -> io::Result<()> {
-        let mut pipe = match self.reader.take() {
+    async fn write_to_pipe(
+        &self,
+        reader: &mut Option<pipe::Sender>,
+        lines: &[u8],
+    ) -> io::Result<()> {
+        let mut pipe = match reader.take() {
             Some(pipe) => pipe,
             // Does not wait for a reader.
             None => pipe::OpenOptions::new().open_sender(&self.path)?,
@@ -129,16 +136,13 @@ impl Pipe {
                 info!(%path, "the reader of the pipe takes events again");
             }
         }
-        self.reader = Some(pipe);
+        *reader = Some(pipe);
         Ok(())
     }
 }
 
 impl Sink for Pipe {
-    fn send<'a>(
-        &'a mut self,
-        batch: &'a [Arc<Event>],
-    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.write(batch).boxed()
     }
 

@@ -2,11 +2,13 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Mutex;
 
 use super::body::Body;
 use super::preview::Preview;
@@ -43,7 +45,7 @@ pub enum Format {
 
 /// Writes lines to a stream.
 pub struct Lines<W> {
-    writer: W,
+    writer: Mutex<W>,
     /// Its name, for messages.
     name: &'static str,
     style: Style,
@@ -51,7 +53,7 @@ pub struct Lines<W> {
 
 enum Style {
     Json(Body),
-    Table { headed: bool },
+    Table { headed: AtomicBool },
 }
 
 /// The sink for standard output.
@@ -80,21 +82,23 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
                 config.de_dot,
                 settings.compat,
             )?),
-            Format::Text => Style::Table { headed: false },
+            Format::Text => Style::Table {
+                headed: AtomicBool::new(false),
+            },
         };
         Ok(Self {
-            writer,
+            writer: Mutex::new(writer),
             name,
             style,
         })
     }
 
-    async fn write(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
-        let (lines, rejected) = match &mut self.style {
+    async fn write(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
+        let (lines, rejected) = match &self.style {
             Style::Json(body) => body.lines(batch),
             Style::Table { headed } => {
                 let mut lines = Vec::new();
-                if !std::mem::replace(headed, true) {
+                if !headed.swap(true, Ordering::Relaxed) {
                     table::append_head(&mut lines);
                 }
                 for event in batch {
@@ -104,8 +108,9 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
             }
         };
         let written = async {
-            self.writer.write_all(&lines).await?;
-            self.writer.flush().await
+            let mut writer = self.writer.lock().await;
+            writer.write_all(&lines).await?;
+            writer.flush().await
         };
         written.await.map_err(|error| SendError {
             kind: match error.kind() {
@@ -122,10 +127,7 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
 }
 
 impl<W: AsyncWrite + Unpin + Send> Sink for Lines<W> {
-    fn send<'a>(
-        &'a mut self,
-        batch: &'a [Arc<Event>],
-    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.write(batch).boxed()
     }
 
@@ -153,14 +155,14 @@ pub(super) fn standard(path: &str) -> Option<fn(Body) -> Box<dyn Sink>> {
     match path {
         "/dev/stdout" => Some(|body| {
             Box::new(Lines {
-                writer: tokio::io::stdout(),
+                writer: Mutex::new(tokio::io::stdout()),
                 name: "standard output",
                 style: Style::Json(body),
             })
         }),
         "/dev/stderr" => Some(|body| {
             Box::new(Lines {
-                writer: tokio::io::stderr(),
+                writer: Mutex::new(tokio::io::stderr()),
                 name: "standard error",
                 style: Style::Json(body),
             })
@@ -182,11 +184,11 @@ mod tests {
     };
 
     async fn written(config: StdoutConfig, batches: &[&[Arc<Event>]]) -> String {
-        let mut sink = Lines::to(Vec::new(), "test", &config, SETTINGS).unwrap();
+        let sink = Lines::to(Vec::new(), "test", &config, SETTINGS).unwrap();
         for batch in batches {
             assert_eq!(sink.send(batch).await.unwrap(), Receipt::default());
         }
-        String::from_utf8(sink.writer).unwrap()
+        String::from_utf8(sink.writer.into_inner()).unwrap()
     }
 
     fn event(message: &str) -> Arc<Event> {
@@ -257,7 +259,7 @@ mod tests {
     async fn a_closed_stream_is_the_end() {
         let (reader, writer) = tokio::io::duplex(64);
         drop(reader);
-        let mut sink = Lines::to(
+        let sink = Lines::to(
             writer,
             "standard output",
             &StdoutConfig::default(),

@@ -11,6 +11,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use self::connection::{Address, Connection, Datagrams, is_too_long, write};
@@ -45,7 +46,7 @@ pub struct Syslog {
     sender: Sender,
     body: Body,
     timeout: Duration,
-    connection: Option<Connection>,
+    connection: Mutex<Option<Connection>>,
 }
 
 /// Who sends.
@@ -96,11 +97,11 @@ impl Syslog {
             },
             body,
             timeout: settings.timeout,
-            connection: None,
+            connection: Mutex::default(),
         })
     }
 
-    async fn send_batch(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
+    async fn send_batch(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
         let mut receipt = Receipt::default();
         let mut messages = Vec::with_capacity(batch.len());
         for (index, event) in batch.iter().enumerate() {
@@ -112,7 +113,8 @@ impl Syslog {
         if messages.is_empty() {
             return Ok(receipt);
         }
-        let connection = match self.connection.take() {
+        let mut open = self.connection.lock().await;
+        let connection = match open.take() {
             Some(connection) => connection,
             None => self.within(self.address.connect()).await?,
         };
@@ -129,7 +131,7 @@ impl Syslog {
             }
         };
         // After a failure, another attempt begins with another connection.
-        self.connection = Some(connection).filter(|_| receipt.retry_cause.is_none());
+        *open = Some(connection).filter(|_| receipt.retry_cause.is_none());
         Ok(receipt)
     }
 
@@ -194,10 +196,7 @@ impl Syslog {
 }
 
 impl Sink for Syslog {
-    fn send<'a>(
-        &'a mut self,
-        batch: &'a [Arc<Event>],
-    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_batch(batch).boxed()
     }
 

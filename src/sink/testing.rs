@@ -41,7 +41,7 @@ pub(crate) fn event(name: char) -> Event {
 }
 
 /// Sends a batch to a sink that answers it event by event: what was rejected, and why; what to repeat, and why.
-pub(crate) async fn fate(sink: &mut dyn Sink, names: &str) -> (Vec<(usize, String)>, Receipt) {
+pub(crate) async fn fate(sink: &dyn Sink, names: &str) -> (Vec<(usize, String)>, Receipt) {
     let mut receipt = sink.send(&events(names)).await.unwrap();
     let rejected = std::mem::take(&mut receipt.rejected);
     let rejected = rejected.into_iter().map(|r| (r.index, r.reason)).collect();

@@ -85,7 +85,7 @@ fn build(sink: &str) -> Result<Box<dyn Sink>, String> {
 
 /// Where the first request goes, and as whom.
 async fn asked(sink: &str, server: &Server) -> String {
-    let mut sink = build(sink).unwrap();
+    let sink = build(sink).unwrap();
     // What the server says to it is another matter.
     let _ = sink.send(&events("a")).await;
     let request = server.requests().remove(0);

@@ -55,7 +55,12 @@ impl Reading {
         while versions.len() < count {
             let batch = timeout(Duration::from_secs(20), self.events.next(limits)).await;
             let batch = batch.expect("something comes").unwrap();
-            versions.extend(batch.iter().map(|one| one.resource_version().to_owned()));
+            versions.extend(
+                batch
+                    .events
+                    .iter()
+                    .map(|one| one.resource_version().to_owned()),
+            );
         }
         versions
     }

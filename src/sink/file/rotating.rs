@@ -4,9 +4,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
+use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::event::Time;
@@ -14,8 +16,7 @@ use crate::sink::SendError;
 
 /// Appends to a [`RotatingFile`] without holding up the program: a disk can be slow, and everything else has to go on.
 pub(in crate::sink) struct Appender {
-    /// Away only while it is being written.
-    file: Option<RotatingFile>,
+    file: Arc<Mutex<RotatingFile>>,
 }
 
 /// A file that is put aside when it is full.
@@ -36,24 +37,23 @@ pub(in crate::sink) struct RotatingFile {
 impl Appender {
     /// Opens nothing: a disk that is missing at the start is an outage like any other.
     pub fn new(file: RotatingFile) -> Self {
-        Self { file: Some(file) }
+        Self {
+            file: Arc::new(Mutex::new(file)),
+        }
     }
 
     /// Appends whole lines, all or nothing.
-    pub async fn append(&mut self, lines: Vec<u8>) -> Result<(), SendError> {
-        let Some(mut file) = self.file.take() else {
-            return Err(SendError::transient("the file is still being written"));
-        };
+    pub async fn append(&self, lines: Vec<u8>) -> Result<(), SendError> {
+        // Owned by the write, which may outlive whoever asked for it.
+        let mut file = Arc::clone(&self.file).lock_owned().await;
         let written = tokio::task::spawn_blocking(move || {
-            let written = file.append(&lines);
-            (file, written)
+            file.append(&lines)
+                .map_err(|error| format!("cannot write {}: {error}", file.path.display()))
         });
-        let (file, written) = written
+        written
             .await
-            .map_err(|error| SendError::transient(error.to_string()))?;
-        let path = file.path.display().to_string();
-        self.file = Some(file);
-        written.map_err(|error| SendError::transient(format!("cannot write {path}: {error}")))
+            .unwrap_or_else(|error| Err(error.to_string()))
+            .map_err(SendError::transient)
     }
 }
 

@@ -69,7 +69,7 @@ async fn events_are_appended_as_lines_to_a_file_for_its_owner_alone() {
 async fn a_file_that_was_moved_away_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.jsonl");
-    let mut sink = build(&config(&path), SETTINGS).unwrap();
+    let sink = build(&config(&path), SETTINGS).unwrap();
     sink.send(&[event("a")]).await.unwrap();
     fs::rename(&path, folder.path().join("moved")).unwrap();
     sink.send(&[event("b")]).await.unwrap();
@@ -149,7 +149,7 @@ async fn a_full_disk_leaves_no_half_line() {
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.jsonl");
-    let mut sink = build(&config(&path), SETTINGS).unwrap();
+    let sink = build(&config(&path), SETTINGS).unwrap();
     fs::remove_dir_all(folder.path()).unwrap();
     fs::write(folder.path(), "a file where the folder was").unwrap();
     let error = sink.send(&[event("a")]).await.unwrap_err();
@@ -163,7 +163,7 @@ async fn a_full_disk_leaves_no_half_line() {
 async fn a_path_is_needed_and_one_that_is_not_writable_is_waited_for() {
     let error = build(&FileConfig::default(), SETTINGS).err().unwrap();
     assert!(error.to_string().contains("needs a `path`"), "{error}");
-    let mut sink = build(&config(Path::new("/proc/nowhere/events")), SETTINGS).unwrap();
+    let sink = build(&config(Path::new("/proc/nowhere/events")), SETTINGS).unwrap();
     let error = sink.send(&[event("a")]).await.unwrap_err();
     assert!(
         error

@@ -96,10 +96,7 @@ impl<S: Service> OneByOne<S> {
 }
 
 impl<S: Service> Sink for OneByOne<S> {
-    fn send<'a>(
-        &'a mut self,
-        batch: &'a [Arc<Event>],
-    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_each(batch).map(Ok).boxed()
     }
 

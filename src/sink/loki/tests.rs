@@ -22,7 +22,7 @@ fn answers(statuses: &[u16]) -> Vec<Answer> {
 #[tokio::test]
 async fn a_batch_is_one_request_of_streams_in_order_of_time() {
     let server = Server::start(answers(&[204])).await;
-    let mut sink = to(
+    let sink = to(
         &server,
         "streamLabels: {job: events, reason: \"{{ .Reason }}\"}\nusername: u\npassword: p\ntenantID: shop\nheaders: {X-A: b}",
     );
@@ -64,7 +64,7 @@ async fn a_batch_is_one_request_of_streams_in_order_of_time() {
 async fn a_batch_of_several_tenants_is_a_request_each() {
     let more = "streamLabels: {job: events}\nbearerToken: t\ntenantID: \"{{ .Name }}\"";
     let server = Server::start(answers(&[204, 204])).await;
-    let (rejected, receipt) = fate(&mut *to(&server, more), "aba").await;
+    let (rejected, receipt) = fate(&*to(&server, more), "aba").await;
     assert!(rejected.is_empty() && receipt.retry.is_empty());
     let requests = server.requests();
     let tenants: Vec<_> = requests
@@ -85,14 +85,14 @@ async fn a_batch_of_several_tenants_is_a_request_each() {
 
     // a: taken, b and c are refused: of b there is one, which is known by that; of c there are two.
     let server = Server::start(answers(&[204, 400, 400])).await;
-    let (rejected, receipt) = fate(&mut *to(&server, more), "abcc").await;
+    let (rejected, receipt) = fate(&*to(&server, more), "abcc").await;
     assert_eq!(rejected, [(1, "HTTP 400: entry too far behind".to_owned())]);
     assert_eq!(receipt.retry, [2, 3]);
     assert_eq!(receipt.retry_cause.unwrap().kind, SendErrorKind::Refused);
 
     // The first is taken, then the server is away.
     let server = Server::start(answers(&[204, 503])).await;
-    let (rejected, receipt) = fate(&mut *to(&server, more), "abc").await;
+    let (rejected, receipt) = fate(&*to(&server, more), "abc").await;
     assert!(rejected.is_empty());
     assert_eq!(receipt.retry, [1, 2]);
     assert_eq!(receipt.retry_cause.unwrap().kind, SendErrorKind::Transient);
@@ -116,12 +116,12 @@ async fn a_status_says_what_to_do() {
         (302, SendErrorKind::Denied),
     ] {
         let server = Server::start(answers(&[status])).await;
-        let mut sink = to(&server, "streamLabels: {job: events}");
+        let sink = to(&server, "streamLabels: {job: events}");
         let error = sink.send(&events("ab")).await.unwrap_err();
         assert_eq!((error.kind, error.status), (kind, Some(status)));
     }
     let server = Server::start(answers(&[400])).await;
-    let (rejected, receipt) = fate(&mut *to(&server, "streamLabels: {job: events}"), "a").await;
+    let (rejected, receipt) = fate(&*to(&server, "streamLabels: {job: events}"), "a").await;
     assert_eq!((rejected.len(), receipt.retry.len()), (1, 0));
 }
 

@@ -1,6 +1,7 @@
 //! The hosts of a cluster, and the requests that go to them.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::Region;
@@ -25,7 +26,7 @@ use crate::yaml::{Problem, Problems};
 pub(super) struct Hosts {
     all: Vec<Host>,
     serverless: bool,
-    next: usize,
+    next: AtomicUsize,
 }
 
 struct Host {
@@ -35,7 +36,7 @@ struct Host {
     origin: Origin,
     secrets: Arc<Secrets>,
     aws: Option<Arc<AwsCredentials>>,
-    resting_until: Option<Instant>,
+    resting_until: Mutex<Option<Instant>>,
 }
 
 /// Who we are to all of them.
@@ -116,7 +117,7 @@ impl Hosts {
         Ok(Self {
             all: hosts?,
             serverless,
-            next: 0,
+            next: AtomicUsize::new(0),
         })
     }
 
@@ -138,7 +139,7 @@ impl Hosts {
 
     /// Asks one of them.
     pub(super) async fn send(
-        &mut self,
+        &self,
         method: Method,
         path: &str,
         headers: HeaderMap,
@@ -165,7 +166,7 @@ impl Hosts {
         };
         match answer.await {
             Ok((origin, mut answer)) => {
-                host.resting_until = None;
+                host.rest_until(None);
                 if let Some(aws) = &host.aws
                     && matches!(answer.status, 401 | 403)
                 {
@@ -190,7 +191,7 @@ impl Hosts {
                 })
             }
             Err(error) => {
-                host.resting_until = Some(Instant::now() + REST);
+                host.rest_until(Some(Instant::now() + REST));
                 Err(SendError::transient(format!(
                     "{}: {}",
                     host.name,
@@ -201,15 +202,15 @@ impl Hosts {
     }
 
     /// The next one that is not resting; the next one if all are.
-    fn next(&mut self) -> &mut Host {
+    fn next(&self) -> &Host {
         let now = Instant::now();
-        let count = self.all.len();
+        let (first, count) = (self.next.load(Ordering::Relaxed), self.all.len());
         let awake = (0..count)
-            .map(|step| (self.next + step) % count)
-            .find(|&at| self.all[at].resting_until.is_none_or(|until| until <= now));
-        let at = awake.unwrap_or(self.next % count);
-        self.next = at + 1;
-        &mut self.all[at]
+            .map(|step| (first + step) % count)
+            .find(|&at| !self.all[at].is_resting(now));
+        let at = awake.unwrap_or(first % count);
+        self.next.store(at + 1, Ordering::Relaxed);
+        &self.all[at]
     }
 }
 
@@ -286,8 +287,22 @@ impl Host {
             origin,
             secrets,
             aws: access.signing.as_ref().map(|(_, it)| Arc::clone(it)),
-            resting_until: None,
+            resting_until: Mutex::default(),
         })
+    }
+
+    fn rest_until(&self, until: Option<Instant>) {
+        *self
+            .resting_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    fn is_resting(&self, now: Instant) -> bool {
+        let until = self.resting_until.lock();
+        until
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some_and(|until| until > now)
     }
 }
 

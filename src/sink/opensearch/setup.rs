@@ -119,21 +119,17 @@ impl Setup {
     }
 
     /// Makes what there is to be, or looks what would be made.
-    pub async fn run(&mut self, mode: Mode) -> Result<Vec<Report>, SendError> {
-        run(&self.plan, &mut self.hosts, mode).await
+    pub async fn run(&self, mode: Mode) -> Result<Vec<Report>, SendError> {
+        run(&self.plan, &self.hosts, mode).await
     }
 }
 
 /// Makes what `plan` says. Fails only where nobody has answered: a refusal is reported, and what follows from it left out.
-pub(super) async fn run(
-    plan: &Plan,
-    hosts: &mut Hosts,
-    mode: Mode,
-) -> Result<Vec<Report>, SendError> {
+pub(super) async fn run(plan: &Plan, hosts: &Hosts, mode: Mode) -> Result<Vec<Report>, SendError> {
     if hosts.are_serverless() {
         return Ok(vec![Report::nothing(plan.name(), Outcome::Serverless)]);
     }
-    let mut run = Run { hosts, mode };
+    let run = Run { hosts, mode };
     let mut reports = Vec::new();
     let mut is_managed = true;
     if let Some(why) = plan.nothing_is_deleted() {
@@ -163,7 +159,7 @@ pub(super) async fn run(
 }
 
 struct Run<'a> {
-    hosts: &'a mut Hosts,
+    hosts: &'a Hosts,
     mode: Mode,
 }
 
@@ -171,7 +167,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Looks whether it is there, and makes it if it is to be made.
-    async fn step(&mut self, step: &Step) -> Result<Report, SendError> {
+    async fn step(&self, step: &Step) -> Result<Report, SendError> {
         let outcome = self.outcome(step).await?;
         Ok(Report {
             what: step.what,
@@ -180,7 +176,7 @@ impl Run<'_> {
         })
     }
 
-    async fn outcome(&mut self, step: &Step) -> Result<Outcome, SendError> {
+    async fn outcome(&self, step: &Step) -> Result<Outcome, SendError> {
         let answer = self.ask(Method::Get, &step.look, None).await?;
         let difference = match answer.status {
             404 => None,
@@ -227,7 +223,7 @@ impl Run<'_> {
     }
 
     /// Whether an index has this name, rather than an alias or nothing.
-    async fn is_index(&mut self, name: &str) -> Result<bool, SendError> {
+    async fn is_index(&self, name: &str) -> Result<bool, SendError> {
         let path = format!("{}/_alias", step::encoded(name));
         let answer = self.ask(Method::Get, &path, None).await?;
         let found: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -236,7 +232,7 @@ impl Run<'_> {
 
     /// Asks every host in turn until one answers; that it is busy is no answer.
     async fn ask(
-        &mut self,
+        &self,
         method: Method,
         path: &str,
         body: Option<&Value>,

@@ -177,7 +177,7 @@ async fn what_answers_behind_a_redirect_has_taken_nothing() {
 async fn a_server_that_cannot_unpack_requests_gets_them_plain() {
     let broken = r#"{"error":{"reason":"Illegal character ((CTRL-CHAR, code 31))"}}"#;
     let server = Server::start(vec![Answer::Status(400, "", broken.into()), items(&[201])]).await;
-    let mut sink = sink(&server, "index: i");
+    let sink = sink(&server, "index: i");
     assert_eq!(
         sink.send(&events("a")).await.unwrap_err().kind,
         SendErrorKind::Transient
@@ -201,7 +201,7 @@ async fn hosts_are_used_in_turn_and_a_dead_one_rests() {
         "hosts: [\"{dead}\", \"{}\", \"{}\"]\nindex: i",
         alive.url, other.url
     );
-    let mut sink = sink_from(&text).unwrap();
+    let sink = sink_from(&text).unwrap();
     let error = sink.send(&events("a")).await.unwrap_err();
     assert!(
         error.reason.starts_with(&format!("{dead}: no answer: ")),
@@ -217,7 +217,7 @@ async fn hosts_are_used_in_turn_and_a_dead_one_rests() {
 async fn a_hosts_path_and_credentials_are_used_and_never_shown() {
     let server = Server::start(vec![items(&[201])]).await;
     let host = server.url.replace("http://", "http://us%40er:hunter2@");
-    let mut sink = sink_from(&format!(
+    let sink = sink_from(&format!(
         "hosts: {host}/prefix\nindex: i\nusername: other\npassword: other"
     ))
     .unwrap();
@@ -235,7 +235,7 @@ async fn a_hosts_path_and_credentials_are_used_and_never_shown() {
         "{:?}",
         request.headers
     );
-    let mut dead = sink_from("hosts: http://u:hunter2@127.0.0.1:1\nindex: i").unwrap();
+    let dead = sink_from("hosts: http://u:hunter2@127.0.0.1:1\nindex: i").unwrap();
     let error = dead.send(&events("a")).await.unwrap_err();
     assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }
@@ -256,7 +256,7 @@ async fn keys_tokens_and_headers_go_with_every_request() {
         ),
     ] {
         let server = Server::start(vec![items(&[201]), items(&[201])]).await;
-        let mut sink = sink(&server, &format!("index: i\n{given}"));
+        let sink = sink(&server, &format!("index: i\n{given}"));
         sink.send(&events("a")).await.unwrap();
         sink.send(&events("a")).await.unwrap();
         for request in server.requests() {
@@ -271,7 +271,7 @@ async fn credentials_that_come_back_are_hidden() {
     let echo = "{\"items\":[{\"create\":{\"status\":400,\"error\":{\"type\":\"t\",\"reason\":\"no auth Basic dTpodW50ZXIy, u:hunter2\"}}},{\"create\":{\"status\":403,\"error\":{\"type\":\"t\",\"reason\":\"hunter2 may not\"}}}]}";
     let echo = Answer::Status(200, "content-type: application/json\r\n", echo.to_owned());
     let server = Server::start(vec![echo]).await;
-    let mut sink = sink(&server, "index: i\nusername: u\npassword: hunter2");
+    let sink = sink(&server, "index: i\nusername: u\npassword: hunter2");
     let receipt = sink.send(&events("ab")).await.unwrap();
     let told = format!("{receipt:?}");
     assert!(
@@ -360,7 +360,7 @@ fn what_cannot_work_is_refused_at_load() {
 async fn a_server_that_answers_with_what_it_was_asked_gives_no_secret_away() {
     let echo = "denied: Basic b3RoZXI6aHVudGVyMg==, in-header".to_owned();
     let server = Server::start(vec![Answer::Status(401, "", echo)]).await;
-    let mut sink = sink_from(&format!(
+    let sink = sink_from(&format!(
         "hosts: {}\nindex: i\nusername: other\npassword: hunter2\nheaders: {{X-Key: in-header}}",
         server.url
     ))

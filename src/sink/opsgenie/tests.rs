@@ -14,7 +14,7 @@ fn to(server: &Server, more: &str) -> Box<dyn Sink> {
 async fn an_event_is_an_alert() {
     let taken = || Answer::Status(202, "", r#"{"result":"Request will be processed"}"#.into());
     let server = Server::start(vec![taken(), taken()]).await;
-    let mut sink = to(
+    let sink = to(
         &server,
         r#"
 priority: P1
@@ -24,7 +24,7 @@ description: "{{ .Reason }}"
 tags: [event, "{{ .Type }}"]
 details: {Name: "{{ .Name }}", Cluster: c1}"#,
     );
-    let (rejected, receipt) = fate(&mut *sink, "ab").await;
+    let (rejected, receipt) = fate(&*sink, "ab").await;
     assert_eq!((rejected, receipt.retry), (vec![], vec![]));
     let requests = server.requests();
     assert_eq!(requests[1].line, "POST /v2/alerts");
@@ -43,11 +43,11 @@ details: {Name: "{{ .Name }}", Cluster: c1}"#,
 async fn what_is_too_long_is_cut() {
     let server = Server::start(vec![]).await;
     let long = "é".repeat(16_000);
-    let mut sink = to(
+    let sink = to(
         &server,
         &format!("message: {long}\nalias: {long}\ndescription: {long}"),
     );
-    fate(&mut *sink, "a").await;
+    fate(&*sink, "a").await;
     assert_eq!(
         server.requests()[0].body,
         format!(
@@ -70,7 +70,7 @@ async fn the_status_decides() {
         (403, Some(Denied)),
     ] {
         let server = Server::start(vec![Answer::Status(status, "", String::new())]).await;
-        let (rejected, receipt) = fate(&mut *to(&server, "message: m"), "a").await;
+        let (rejected, receipt) = fate(&*to(&server, "message: m"), "a").await;
         let cause = receipt.retry_cause.map(|cause| cause.kind);
         assert_eq!(
             (cause, rejected.len()),

@@ -36,7 +36,7 @@ async fn a_pipe_that_nobody_reads_is_waited_for_without_holding_anything_up() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events");
     fifo(&path);
-    let mut sink = sink(&path);
+    let sink = sink(&path);
     let error = sink.send(&events("a")).await.unwrap_err();
     assert_eq!(error.kind, SendErrorKind::Transient);
     assert_eq!(error.reason, format!("nobody reads {}", path.display()));
@@ -67,7 +67,7 @@ async fn a_batch_larger_than_the_pipe_waits_for_its_reader() {
     let path = folder.path().join("events");
     fifo(&path);
     let mut reader = reader(&path);
-    let mut sink = build(
+    let sink = build(
         &config(&format!(
             "path: {}\nlayout: {{m: \"{{{{ .Message }}}}\"}}",
             path.display()
@@ -90,7 +90,7 @@ async fn where_there_is_no_pipe_there_is_a_file_that_every_start_makes_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events");
     fs::write(&path, "old\n").unwrap();
-    let mut first = sink(&path);
+    let first = sink(&path);
     first.send(&events("a")).await.unwrap();
     first.send(&events("b")).await.unwrap();
     assert_eq!(

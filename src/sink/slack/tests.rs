@@ -22,7 +22,7 @@ const OK: &str = r#"{"ok":true,"channel":"C1","ts":"1.2"}"#;
 #[tokio::test]
 async fn a_message_is_what_the_incumbent_sends() {
     let server = Server::start(vec![answer(200, OK), answer(200, OK)]).await;
-    let mut sink = with_token(
+    let sink = with_token(
         &server,
         r##"
 message: "{{ .Message }}"
@@ -56,12 +56,12 @@ fields: {Type: "{{ .Type }}", Message: "{{ .Message }}"}"##,
 #[tokio::test]
 async fn a_webhook_has_a_channel_and_no_token() {
     let server = Server::start(vec![answer(200, "ok")]).await;
-    let mut sink = sink(&format!(
+    let sink = sink(&format!(
         "webhook: {}/services/T/B/x\nmessage: hello",
         server.url
     ))
     .unwrap();
-    let (rejected, receipt) = fate(&mut *sink, "a").await;
+    let (rejected, receipt) = fate(&*sink, "a").await;
     assert_eq!((rejected, receipt.retry), (vec![], vec![]));
     let request = server.requests().remove(0);
     assert_eq!(request.line, "POST /services/T/B/x");
@@ -110,7 +110,7 @@ async fn what_slack_says_decides() {
         (403, "<html>", Some(Denied)),
     ] {
         let server = Server::start(vec![answer(status, body)]).await;
-        let (rejected, receipt) = fate(&mut *with_token(&server, "message: m"), "a").await;
+        let (rejected, receipt) = fate(&*with_token(&server, "message: m"), "a").await;
         assert_eq!(rejected, [], "{status} {body:.60}");
         let cause = receipt
             .retry_cause
@@ -128,7 +128,7 @@ async fn what_slack_says_decides() {
         answer(200, OK),
     ])
     .await;
-    let (rejected, receipt) = fate(&mut *with_token(&server, "message: m"), "abc").await;
+    let (rejected, receipt) = fate(&*with_token(&server, "message: m"), "abc").await;
     let reasons = [
         (
             0,
@@ -152,8 +152,8 @@ async fn what_a_webhook_says_decides() {
         (410, "channel_is_archived", None),
     ] {
         let server = Server::start(vec![answer(status, body)]).await;
-        let mut sink = sink(&format!("webhook: {}\nmessage: m", server.url)).unwrap();
-        let (rejected, receipt) = fate(&mut *sink, "a").await;
+        let sink = sink(&format!("webhook: {}\nmessage: m", server.url)).unwrap();
+        let (rejected, receipt) = fate(&*sink, "a").await;
         let cause = receipt.retry_cause.map(|cause| cause.kind);
         assert_eq!(
             (cause, rejected.len()),

@@ -46,7 +46,7 @@ fn large(name: char) -> Arc<Event> {
 async fn a_datagram_is_an_event_with_its_severity() {
     let daemon = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = daemon.local_addr().unwrap();
-    let mut sink = sink(&format!("network: udp\naddress: {address}"));
+    let sink = sink(&format!("network: udp\naddress: {address}"));
     let mut normal = event('b');
     normal.kind = "Normal".into();
     let batch = [Arc::new(event('a')), large('x'), Arc::new(normal)];
@@ -67,7 +67,7 @@ async fn a_datagram_is_an_event_with_its_severity() {
 async fn a_port_where_nobody_listens_is_an_outage() {
     let daemon = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = daemon.local_addr().unwrap();
-    let mut sink = sink(&format!("network: udp\naddress: {address}"));
+    let sink = sink(&format!("network: udp\naddress: {address}"));
     drop(daemon);
     for batch in [vec![large('x'), Arc::new(event('a'))], events("abc")] {
         let receipt = sink.send(&batch).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_port_where_nobody_listens_is_an_outage() {
 async fn a_stream_is_a_line_an_event_and_begins_anew_when_it_ends() {
     let daemon = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = daemon.local_addr().unwrap();
-    let mut sink = sink(&format!("network: tcp\naddress: {address}"));
+    let sink = sink(&format!("network: tcp\naddress: {address}"));
     assert_eq!(sink.send(&events("ab")).await.unwrap(), Receipt::default());
     let (mut stream, _) = daemon.accept().await.unwrap();
     let expected = line('a') + &line('b');
@@ -122,7 +122,7 @@ async fn a_stream_is_a_line_an_event_and_begins_anew_when_it_ends() {
 async fn a_daemon_on_this_machine_gets_its_own_form() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
-    let mut datagrams = sink(&format!("network: unixgram\naddress: {}", path.display()));
+    let datagrams = sink(&format!("network: unixgram\naddress: {}", path.display()));
     let error = datagrams.send(&events("a")).await.unwrap_err();
     assert_eq!(error.kind, SendErrorKind::Transient, "there is none yet");
     let daemon = UnixDatagram::bind(&path).unwrap();
@@ -147,7 +147,7 @@ async fn a_daemon_on_this_machine_gets_its_own_form() {
     std::fs::remove_file(&path).unwrap();
 
     let daemon = UnixListener::bind(&path).unwrap();
-    let mut stream = sink(&format!("network: unix\naddress: {}", path.display()));
+    let stream = sink(&format!("network: unix\naddress: {}", path.display()));
     stream.send(&events("bc")).await.unwrap();
     let (mut connection, _) = daemon.accept().await.unwrap();
     let expected = local_line('b') + &local_line('c');
@@ -159,7 +159,7 @@ async fn a_daemon_that_reads_nothing_does_not_hold_the_batch_for_ever() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let _daemon = UnixListener::bind(&path).unwrap();
-    let mut sink = sink(&format!("network: unix\naddress: {}", path.display()));
+    let sink = sink(&format!("network: unix\naddress: {}", path.display()));
     let error = sink.send(&[large('x'), large('y')]).await.unwrap_err();
     assert!(error.reason.ends_with("timed out"), "{error}");
 }

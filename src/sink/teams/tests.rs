@@ -28,11 +28,11 @@ async fn a_message_is_what_the_incumbent_makes_of_an_event() {
         ),
     ] {
         let server = Server::start(vec![]).await;
-        let mut sink = to(
+        let sink = to(
             &server,
             &format!("{layout}\nheaders: {{X: \"{{{{ .Name }}}}\"}}"),
         );
-        let (rejected, receipt) = fate(&mut *sink, "a").await;
+        let (rejected, receipt) = fate(&*sink, "a").await;
         assert_eq!((rejected, receipt.retry), (vec![], vec![]));
         let request = server.requests().remove(0);
         assert_eq!(request.line, "POST /hook");
@@ -67,7 +67,7 @@ async fn what_stands_behind_a_200_decides() {
         (404, String::new(), Err(())),
     ] {
         let server = Server::start(vec![Reply::Status(status, "", body.clone())]).await;
-        let (rejected, receipt) = fate(&mut *to(&server, ""), "a").await;
+        let (rejected, receipt) = fate(&*to(&server, ""), "a").await;
         let cause = receipt.retry_cause.map(|cause| cause.kind);
         let got = if rejected.is_empty() {
             Ok(cause)

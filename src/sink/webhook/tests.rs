@@ -175,7 +175,7 @@ async fn a_batch_can_be_one_request() {
         );
     }
     let server = Server::start(vec![status(413), status(400), status(500)]).await;
-    let mut sink = sink_from(&format!("endpoint: {}\nbatch: array", server.url)).unwrap();
+    let sink = sink_from(&format!("endpoint: {}\nbatch: array", server.url)).unwrap();
     for kind in [
         SendErrorKind::TooLarge,
         SendErrorKind::Refused,
@@ -248,7 +248,7 @@ async fn a_user_in_the_url_authenticates_unless_a_header_does() {
     ] {
         let server = Server::start(Vec::new()).await;
         let url = server.url.replace("http://", "http://us%40er:hunter2@");
-        let mut sink = sink_from(&format!("endpoint: {url}/hook\n{more}")).unwrap();
+        let sink = sink_from(&format!("endpoint: {url}/hook\n{more}")).unwrap();
         sink.send(&events("a")).await.unwrap();
         let sent = server.requests().remove(0).headers;
         assert!(sent.contains(&header.to_owned()), "{sent:?}");
@@ -260,7 +260,7 @@ async fn a_server_that_answers_with_what_it_was_asked_gives_no_secret_away() {
     let echo = "denied: POST /hook/T0001-a-long-key?token=in-query for Bearer in-bearer, \
                 in-bearer, in-header, application/json";
     let server = Server::start(vec![Answer::Status(400, "", echo.to_owned())]).await;
-    let mut sink = sink_from(&format!(
+    let sink = sink_from(&format!(
         "endpoint: {}/hook/T0001-a-long-key?token=in-query\nbearerToken: in-bearer\nheaders: {{X-Api-Key: in-header}}",
         server.url
     ))
@@ -277,7 +277,7 @@ async fn a_user_in_a_url_is_not_given_away() {
     let echo = "denied: Basic dXNAZXI6aHVudGVyMg==".to_owned();
     let server = Server::start(vec![Answer::Status(400, "", echo)]).await;
     let url = server.url.replace("http://", "http://us%40er:hunter2@");
-    let mut sink = sink_from(&format!("endpoint: {url}/hook")).unwrap();
+    let sink = sink_from(&format!("endpoint: {url}/hook")).unwrap();
     let receipt = sink.send(&events("a")).await.unwrap();
     assert_eq!(receipt.rejected[0].reason, "HTTP 400: denied: ***");
 }
@@ -288,7 +288,7 @@ async fn https_where_there_is_none_is_told_so() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("endpoint: https://{}/", plain.local_addr().unwrap());
-    let mut sink = sink_from(&endpoint).unwrap();
+    let sink = sink_from(&endpoint).unwrap();
     let answer = async {
         let (mut stream, _) = plain.accept().await.unwrap();
         let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";

@@ -77,7 +77,7 @@ impl Dashboards {
     }
 
     /// Imports them, for the indices of `pattern`.
-    pub async fn import(&mut self, pattern: &str, overwrite: bool) -> Result<Imported, SendError> {
+    pub async fn import(&self, pattern: &str, overwrite: bool) -> Result<Imported, SendError> {
         let mut headers = HeaderMap::new();
         headers.insert(self.header.clone(), HeaderValue::from_static("true"));
         let form = HeaderValue::try_from(format!("multipart/form-data; boundary={BOUNDARY}"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -21,7 +22,7 @@ use crate::sink::{Receipt, SendError, Sink};
 pub struct SetUpFirst {
     sink: OpenSearch,
     /// What is still to be made.
-    pending: Option<Plan>,
+    pending: Mutex<Option<Plan>>,
 }
 
 /// How long the first events may wait for it.
@@ -34,26 +35,30 @@ impl SetUpFirst {
     pub fn new(sink: OpenSearch, plan: Plan) -> Self {
         Self {
             sink,
-            pending: Some(plan),
+            pending: Mutex::new(Some(plan)),
         }
     }
 
     /// Makes what is missing; `None` if nobody has answered.
-    async fn set_up(&mut self, plan: &Plan) -> Option<()> {
-        let made = timeout(LIMIT, run(plan, &mut self.sink.hosts, Mode::default())).await;
+    async fn set_up(&self, plan: &Plan) -> Option<()> {
+        let made = timeout(LIMIT, run(plan, &self.sink.hosts, Mode::default())).await;
         tell(plan, &made.ok()?.ok()?);
         Some(())
     }
 
-    async fn send_batch(&mut self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
-        if let Some(plan) = self.pending.take()
-            && self.set_up(&plan).await.is_none()
+    async fn send_batch(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
         {
-            self.pending = Some(plan);
+            // Whoever else writes waits here: nothing goes ahead of it.
+            let mut pending = self.pending.lock().await;
+            if let Some(plan) = pending.as_ref()
+                && self.set_up(plan).await.is_some()
+            {
+                *pending = None;
+            }
         }
         let answer = self.sink.send(batch).await;
         if answer.is_ok()
-            && let Some(plan) = self.pending.take()
+            && let Some(plan) = self.pending.lock().await.take()
         {
             warn!(
                 name = plan.name(),
@@ -65,10 +70,7 @@ impl SetUpFirst {
 }
 
 impl Sink for SetUpFirst {
-    fn send<'a>(
-        &'a mut self,
-        batch: &'a [Arc<Event>],
-    ) -> BoxFuture<'a, Result<Receipt, SendError>> {
+    fn send<'a>(&'a self, batch: &'a [Arc<Event>]) -> BoxFuture<'a, Result<Receipt, SendError>> {
         self.send_batch(batch).boxed()
     }
 

@@ -55,7 +55,7 @@ async fn run_on(
 ) -> (Vec<String>, Vec<Request>) {
     let server = Server::start(answers).await;
     let config = config(&format!("hosts: {}\n{text}", server.url));
-    let mut setup = Setup::new(&config, dialect, Duration::from_secs(2)).unwrap();
+    let setup = Setup::new(&config, dialect, Duration::from_secs(2)).unwrap();
     let reports = setup.run(mode).await.unwrap();
     let told = reports.iter().map(Report::to_string).collect();
     (told, server.requests())
@@ -372,7 +372,7 @@ async fn a_server_that_does_not_answer_is_no_refusal() {
         "hosts: [\"{dead}\", \"{}\"]\n{STREAM}",
         server.url
     ));
-    let mut setup = Setup::new(&config, Dialect::OpenSearch, Duration::from_secs(2)).unwrap();
+    let setup = Setup::new(&config, Dialect::OpenSearch, Duration::from_secs(2)).unwrap();
     let error = setup.run(Mode::default()).await.unwrap_err();
     assert_eq!(
         (error.kind, error.status),
@@ -383,7 +383,7 @@ async fn a_server_that_does_not_answer_is_no_refusal() {
 #[tokio::test]
 async fn nothing_is_asked_of_amazons_serverless() {
     let text = "hosts: \"https://x.eu-west-1.aoss.amazonaws.com\"\nindex: e\nsetup: true";
-    let mut setup = Setup::new(&config(text), Dialect::OpenSearch, Duration::from_secs(2)).unwrap();
+    let setup = Setup::new(&config(text), Dialect::OpenSearch, Duration::from_secs(2)).unwrap();
     let reports = setup.run(Mode::default()).await.unwrap();
     assert_eq!(reports[0].outcome, Outcome::Serverless);
     let mut warnings = Vec::new();

@@ -32,7 +32,7 @@ fn bulks(server: &Server) -> usize {
 async fn everything_is_there_before_the_first_event() {
     let answers = [makes(5), vec![answer(200, TAKEN), answer(200, TAKEN)]].concat();
     let server = Server::start(answers).await;
-    let mut sink = sink(&server, "setup: true");
+    let sink = sink(&server, "setup: true");
     for _ in 0..2 {
         let receipt = sink.send(&batch()).await.unwrap();
         assert_eq!(
@@ -52,7 +52,7 @@ async fn everything_is_there_before_the_first_event() {
 async fn a_refusal_holds_no_event_back() {
     let no = || answer(403, "{}");
     let server = Server::start(vec![no(), no(), answer(200, TAKEN), answer(200, TAKEN)]).await;
-    let mut sink = sink(&server, "setup: {retention: 7d}");
+    let sink = sink(&server, "setup: {retention: 7d}");
     for _ in 0..2 {
         sink.send(&batch()).await.unwrap();
     }
@@ -64,13 +64,13 @@ async fn it_is_tried_again_until_somebody_answers() {
     let busy = || answer(503, "{}");
     let answers = [vec![busy(), busy()], makes(5), vec![answer(200, TAKEN)]].concat();
     let server = Server::start(answers).await;
-    let mut sink = sink(&server, "setup: true");
+    let sink = sink(&server, "setup: true");
     sink.send(&batch()).await.unwrap_err();
     sink.send(&batch()).await.unwrap();
     assert_eq!((server.requests().len(), bulks(&server)), (13, 2));
     // Events come before it: once they are taken, it is too late.
     let server = Server::start(vec![busy(), answer(200, TAKEN), answer(200, TAKEN)]).await;
-    let mut sink = self::sink(&server, "setup: true");
+    let sink = self::sink(&server, "setup: true");
     sink.send(&batch()).await.unwrap();
     sink.send(&batch()).await.unwrap();
     assert_eq!((server.requests().len(), bulks(&server)), (3, 2));
@@ -101,7 +101,7 @@ async fn import(
     let server = Server::start(vec![reply]).await;
     let config = config("username: admin\npassword: secret\nindex: e");
     let url = format!("{}/_dashboards", server.url);
-    let mut dashboards = Dashboards::new(&url, &config, dialect, Duration::from_secs(2)).unwrap();
+    let dashboards = Dashboards::new(&url, &config, dialect, Duration::from_secs(2)).unwrap();
     let imported = dashboards.import("kube-events-20*.*.*", overwrite).await;
     (imported, server.requests().remove(0))
 }
