@@ -40,6 +40,7 @@ use crate::yaml::Problem;
 
 mod check;
 mod input;
+mod live;
 mod ready;
 mod replay;
 mod route;
@@ -171,7 +172,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command.unwrap_or(Command::Run(cli.run)) {
             Command::Run(args) => Box::pin(run(args)).await.map(|()| ExitCode::SUCCESS),
             Command::Check(args) => check(&args),
-            Command::Route(args) => route(&args),
+            Command::Route(args) => route(&args).await,
             Command::Replay(args) => replay::replay(args).await,
             Command::Setup(args) => setup::setup(args).await,
             Command::Ready(args) => ready(&args).await,
@@ -199,7 +200,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The incumbent's flags have one dash, or two, as Go's do.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 19] = [
+    const FLAGS: [&str; 20] = [
         "conf",
         "config",
         "kubeconfig",
@@ -210,6 +211,7 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
         "strict",
         "tests",
         "diff",
+        "live",
         "event",
         "events",
         "dry-run",
@@ -336,8 +338,15 @@ fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<Input> {
 
 /// Reads a configuration, compiles its routes, and tells of everything that is odd.
 fn load(path: &Path) -> Result<(String, Loaded, Route), ConfigError> {
-    let loaded = Config::load(path)?;
+    let text = config::read(path)?;
     let path = path.display().to_string();
+    let (loaded, route) = compile(&text, &path)?;
+    Ok((path, loaded, route))
+}
+
+/// Likewise, of the text of the file that is called `path`.
+fn compile(text: &str, path: &str) -> Result<(Loaded, Route), ConfigError> {
+    let loaded = Config::of_text(text, path)?;
     for warning in &loaded.warnings {
         complain(format_args!("warning: {path}:{warning}"));
     }
@@ -345,8 +354,8 @@ fn load(path: &Path) -> Result<(String, Loaded, Route), ConfigError> {
     let names: Vec<&str> = receivers.map(|receiver| receiver.name.as_str()).collect();
     // Told above.
     match Route::compile(&loaded.config.route, &names, &mut Vec::new()) {
-        Ok(route) => Ok((path, loaded, route)),
-        Err(problem) => Err(ConfigError::Invalid { path, problem }),
+        Ok(route) => Ok((loaded, route)),
+        Err(problem) => Err(ConfigError::of(path, vec![problem])),
     }
 }
 
