@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::check::{CheckArgs, check};
+use self::generate::{CompletionsArgs, ManArgs, completions, man};
 use self::ready::{ReadyArgs, ready};
 use self::route::{RouteArgs, route};
 use self::setup::SetupArgs;
@@ -39,6 +40,7 @@ use crate::telemetry;
 use crate::yaml::Problem;
 
 mod check;
+mod generate;
 mod input;
 mod live;
 mod ready;
@@ -72,6 +74,10 @@ enum Command {
     Ready(ReadyArgs),
     /// Print the JSON Schema of configurations, for editors
     Schema,
+    /// Print a script that completes commands and flags in a shell
+    Completions(CompletionsArgs),
+    /// Write manual pages
+    Man(ManArgs),
     /// Print the version
     Version,
 }
@@ -183,6 +189,8 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
                 ))?;
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Completions(args) => completions(&args),
+            Command::Man(args) => man(&args),
             Command::Version => {
                 say(format_args!(
                     "kubernetes-event-exporter {} ({})",
