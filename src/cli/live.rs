@@ -24,8 +24,8 @@ const BOUNDS: Bounds = Bounds {
     events: 10_000,
     pages: 100,
 };
-/// Lookups at a time; as many as the enricher has under way without letting others wait.
-const LOOKUPS: usize = 32;
+/// Lookups at a time: few, because one that the API server is slow to answer is given up, and after some of these all others.
+const LOOKUPS: usize = 8;
 
 // === impl Live ===
 
@@ -74,8 +74,9 @@ async fn complete(
     reads_object: impl Fn(&Event) -> bool,
 ) {
     let lookup = LookupConfig {
-        // What the exporter would spread over an hour is wanted now.
+        // What the exporter would spread over an hour is wanted now, and each object once.
         limit: None,
+        cache_size: lookup.cache_size.max(BOUNDS.events),
         ..lookup.clone()
     };
     let mut enricher = Enricher::new(client, &lookup, metrics.lookups());
