@@ -11,8 +11,10 @@ use crate::delivery::written;
 use crate::reload::Mounted;
 use crate::support::{Cluster, Exporter};
 
-/// How often the configuration changes.
-const EVERY: Duration = Duration::from_secs(5);
+/// How long a configuration stays, at least.
+const PAUSE: Duration = Duration::from_secs(4);
+/// How much longer than the one before: else every change would come at one time between two looks at the file.
+const LONGER: Duration = Duration::from_millis(230);
 /// How exactly it is seen that it has taken effect.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -29,8 +31,10 @@ async fn change(
     until: Instant,
 ) -> Vec<Duration> {
     let mut took = Vec::new();
+    let mut pause = PAUSE;
     for at in 1.. {
-        sleep(EVERY).await;
+        sleep(pause).await;
+        pause += LONGER;
         if Instant::now() >= until {
             break;
         }
