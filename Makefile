@@ -26,7 +26,7 @@ test-unit: ## the tests that need no server
 image-test: env ## the image as it is shipped, which takes ten minutes to build; `make test` builds it without optimisations
 	@IMAGE_PROFILE=release tests/env/test.sh --test it -- image::
 
-soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600), then an outage of a quarter of an hour (OUTAGE_SECONDS=900)
+soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600), an outage of a quarter of an hour (OUTAGE_SECONDS=900), and a minute of reloads (RELOAD_SECONDS=60)
 	@tests/env/test.sh --test it -- --ignored --nocapture --test-threads 1 soak::
 
 bench: ## the benchmarks: each step, the whole from watch to acknowledgement, and the start

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::check::{CheckArgs, check};
+use self::generate::{CompletionsArgs, ManArgs, completions, man};
 use self::ready::{ReadyArgs, ready};
 use self::route::{RouteArgs, route};
 use self::setup::SetupArgs;
@@ -39,7 +40,9 @@ use crate::telemetry;
 use crate::yaml::Problem;
 
 mod check;
+mod generate;
 mod input;
+mod live;
 mod ready;
 mod replay;
 mod route;
@@ -71,6 +74,10 @@ enum Command {
     Ready(ReadyArgs),
     /// Print the JSON Schema of configurations, for editors
     Schema,
+    /// Print a script that completes commands and flags in a shell
+    Completions(CompletionsArgs),
+    /// Write manual pages
+    Man(ManArgs),
     /// Print the version
     Version,
 }
@@ -171,7 +178,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command.unwrap_or(Command::Run(cli.run)) {
             Command::Run(args) => Box::pin(run(args)).await.map(|()| ExitCode::SUCCESS),
             Command::Check(args) => check(&args),
-            Command::Route(args) => route(&args),
+            Command::Route(args) => route(&args).await,
             Command::Replay(args) => replay::replay(args).await,
             Command::Setup(args) => setup::setup(args).await,
             Command::Ready(args) => ready(&args).await,
@@ -182,6 +189,8 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
                 ))?;
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Completions(args) => completions(&args),
+            Command::Man(args) => man(&args),
             Command::Version => {
                 say(format_args!(
                     "kubernetes-event-exporter {} ({})",
@@ -199,7 +208,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The incumbent's flags have one dash, or two, as Go's do.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 19] = [
+    const FLAGS: [&str; 20] = [
         "conf",
         "config",
         "kubeconfig",
@@ -210,6 +219,7 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
         "strict",
         "tests",
         "diff",
+        "live",
         "event",
         "events",
         "dry-run",
@@ -336,8 +346,15 @@ fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<Input> {
 
 /// Reads a configuration, compiles its routes, and tells of everything that is odd.
 fn load(path: &Path) -> Result<(String, Loaded, Route), ConfigError> {
-    let loaded = Config::load(path)?;
+    let text = config::read(path)?;
     let path = path.display().to_string();
+    let (loaded, route) = compile(&text, &path)?;
+    Ok((path, loaded, route))
+}
+
+/// Likewise, of the text of the file that is called `path`.
+fn compile(text: &str, path: &str) -> Result<(Loaded, Route), ConfigError> {
+    let loaded = Config::of_text(text, path)?;
     for warning in &loaded.warnings {
         complain(format_args!("warning: {path}:{warning}"));
     }
@@ -345,8 +362,8 @@ fn load(path: &Path) -> Result<(String, Loaded, Route), ConfigError> {
     let names: Vec<&str> = receivers.map(|receiver| receiver.name.as_str()).collect();
     // Told above.
     match Route::compile(&loaded.config.route, &names, &mut Vec::new()) {
-        Ok(route) => Ok((path, loaded, route)),
-        Err(problem) => Err(ConfigError::Invalid { path, problem }),
+        Ok(route) => Ok((loaded, route)),
+        Err(problem) => Err(ConfigError::of(path, vec![problem])),
     }
 }
 

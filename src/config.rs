@@ -3,7 +3,7 @@
 //! Sections are defined beside what they configure; here they are put together, and checked across. Every problem says
 //! where it is: file, path, line, column. What the incumbent swallows in silence is a warning.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -213,11 +213,6 @@ impl ConfigError {
 // === impl Config ===
 
 impl Config {
-    /// Reads a file.
-    pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-        Self::of_text(&read(path)?, &path.display().to_string())
-    }
-
     /// Reads the text of the file that is called `path`.
     pub fn of_text(text: &str, path: &str) -> Result<Loaded, ConfigError> {
         let Inspection {

@@ -32,6 +32,7 @@ use crate::retry::{Backoff, RetryLimits};
 pub mod client;
 pub mod collection;
 pub mod frames;
+pub mod latest;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod watcher;
@@ -297,12 +298,8 @@ impl Source {
     }
 
     fn watch_config(&self) -> WatchConfig {
-        let path = match &self.config.namespace {
-            None => "/api/v1/events".to_owned(),
-            Some(namespace) => format!("/api/v1/namespaces/{namespace}/events"),
-        };
         WatchConfig {
-            path,
+            path: path(self.config.namespace.as_deref()),
             start: self.position.version.clone(),
             known: self.progress.known(),
             streaming_lists: self.position.streaming_lists,
@@ -379,6 +376,14 @@ impl Source {
 
     fn namespace(&self) -> &str {
         self.config.namespace.as_deref().unwrap_or("")
+    }
+}
+
+/// Where the API server has the Events of one namespace, or of all.
+fn path(namespace: Option<&str>) -> String {
+    match namespace {
+        None => "/api/v1/events".to_owned(),
+        Some(namespace) => format!("/api/v1/namespaces/{namespace}/events"),
     }
 }
 

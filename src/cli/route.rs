@@ -1,6 +1,6 @@
 //! `route`: where events would go, and why; or what another configuration would change about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use self::diff::diff;
 use super::input::EventReader;
-use super::{Output, UsageError, counted, exit_code, load, one_input, readable, say};
+use super::live::Live;
+use super::{Loaded, Output, UsageError, counted, exit_code, load, one_input, readable, say};
+use crate::enrich::LookupConfig;
 use crate::event::{Event, visible};
 use crate::route::{Cause, Explanation, Failure, ReceiverId, Step, Verdict};
 
@@ -24,8 +26,19 @@ pub(super) struct RouteArgs {
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "config")]
     diff: Vec<PathBuf>,
     /// Events: a Kubernetes List, JSON lines of Events, watch frames, or our own documents; `-` is standard input
-    #[arg(long, visible_alias = "events", value_name = "FILE")]
-    event: PathBuf,
+    #[arg(
+        long,
+        visible_alias = "events",
+        value_name = "FILE",
+        required_unless_present = "live"
+    )]
+    event: Option<PathBuf>,
+    /// The latest events of the cluster instead, at most 10,000, the newest first
+    #[arg(long, conflicts_with = "event")]
+    live: bool,
+    /// How to reach the cluster [default: the pod's service account, else KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE", requires = "live")]
+    kubeconfig: Option<PathBuf>,
     /// Text for people, or JSON: an object an event, or with --diff a single one
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -72,18 +85,29 @@ const WIDTH: usize = 80;
 /// What a note gets however deep its rule stands.
 const LEAST_ROOM: usize = 30;
 
+/// Events to explain.
+struct Events {
+    all: Box<dyn Iterator<Item = anyhow::Result<Event>>>,
+    /// How many of the cluster's are not among them.
+    left_out: u64,
+}
+
 /// Runs the command.
-pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let config = match (&args.config, args.diff.as_slice()) {
-        (_, [old, new]) => return diff(old, new, &args.event, args.output),
+        (_, [old, new]) => return diff(args, old, new).await,
         (Some(config), _) => config,
         (None, _) => return Err(UsageError("a configuration is missing".to_owned()).into()),
     };
-    one_input(config, &args.event)?;
-    let (_, loaded, route) = load(config)?;
-    let name = |at: ReceiverId| loaded.config.receivers[at.0].name.as_str();
+    args.are_apart(config)?;
+    let (_, Loaded { config, .. }, route) = load(config)?;
+    let reads_object = |event: &Event| route.resolve(event).reads_object;
+    let events = args
+        .events(&config.namespaces, config.lookup.as_ref(), reads_object)
+        .await?;
+    let name = |at: ReceiverId| config.receivers[at.0].name.as_str();
     let mut unread = 0;
-    for event in EventReader::open(&args.event)? {
+    for event in events.all {
         let Some(event) = readable(event, &mut unread) else {
             continue;
         };
@@ -94,6 +118,41 @@ pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
         }?;
     }
     Ok(exit_code(unread == 0))
+}
+
+// === impl RouteArgs ===
+
+impl RouteArgs {
+    /// A configuration and the events can't both come from standard input.
+    fn are_apart(&self, config: &Path) -> Result<(), UsageError> {
+        let event = self.event.as_deref();
+        event.map_or(Ok(()), |event| one_input(config, event))
+    }
+
+    /// Those of the file; or the cluster's in these namespaces, with the objects of those that `reads_object` says it of.
+    async fn events(
+        &self,
+        namespaces: &[String],
+        lookup: Option<&LookupConfig>,
+        reads_object: impl Fn(&Event) -> bool,
+    ) -> anyhow::Result<Events> {
+        if let Some(file) = &self.event {
+            return Ok(Events {
+                all: Box::new(EventReader::open(file)?),
+                left_out: 0,
+            });
+        }
+        let live = Live {
+            kubeconfig: self.kubeconfig.as_deref(),
+            namespaces,
+            lookup,
+        };
+        let latest = live.latest(reads_object).await?;
+        Ok(Events {
+            left_out: latest.older + latest.unread,
+            all: Box::new(latest.events.into_iter().map(Ok)),
+        })
+    }
 }
 
 fn tell_program<'a>(

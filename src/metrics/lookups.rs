@@ -36,6 +36,14 @@ impl LookupMetrics {
         self.results[result as usize].inc();
     }
 
+    /// How many events have gone on without what their objects know.
+    pub fn without(&self) -> u64 {
+        let results = LookupResult::ALL.iter().zip(&self.results);
+        let without = results
+            .filter(|(result, _)| !matches!(result, LookupResult::Found | LookupResult::Gone));
+        without.map(|(_, counter)| counter.get()).sum()
+    }
+
     /// An event needs no request of its own.
     pub fn hit(&self) {
         self.hits.inc();

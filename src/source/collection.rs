@@ -6,6 +6,7 @@ use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
 use kube::core::Status;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,6 +23,26 @@ pub(super) struct Collection {
     pub(super) watch_timeout: Duration,
     /// See [`super::watcher::WatchConfig`].
     pub(super) grace: Duration,
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+pub(super) struct Page<K> {
+    pub(super) metadata: PageMetadata,
+    #[serde(default = "Vec::new")]
+    pub(super) items: Vec<K>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PageMetadata {
+    #[serde(default)]
+    pub(super) resource_version: String,
+    #[serde(default)]
+    r#continue: Option<String>,
+    /// How many objects come after the page, where the server knows.
+    #[serde(default)]
+    pub(super) remaining_item_count: Option<i64>,
 }
 
 /// A watch whose frames have not all been read.
@@ -93,7 +114,21 @@ impl Collection {
         Ok(digits.and_then(|digits| digits.parse().ok()).unwrap_or(0))
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&self, query: &str) -> Result<T, Failure> {
+    /// The page of so many objects that `token` leads to; the first, if it is empty.
+    pub(super) async fn page<K: DeserializeOwned>(
+        &self,
+        size: u32,
+        token: &str,
+    ) -> Result<Page<K>, Failure> {
+        let mut query = format!("limit={size}");
+        if !token.is_empty() {
+            query.push_str("&continue=");
+            query.extend(url::form_urlencoded::byte_serialize(token.as_bytes()));
+        }
+        self.get(&query).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, query: &str) -> Result<T, Failure> {
         let body = async {
             let body = self.send(query).await?;
             body.collect()
@@ -161,6 +196,15 @@ impl Collection {
             status: Some(status),
             retry_after,
         })
+    }
+}
+
+// === impl PageMetadata ===
+
+impl PageMetadata {
+    /// What leads to the next page, if there is one.
+    pub(super) fn next(self) -> Option<String> {
+        self.r#continue.filter(|token| !token.is_empty())
     }
 }
 

@@ -13,10 +13,9 @@ use std::time::Duration;
 use futures::Stream;
 use kube::Client;
 use kube::core::Status;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::{Instant, sleep_until};
 
-use self::list::Page;
 use super::collection::{Collection, Failure, OpenWatch, WatchError, refused};
 use super::frames::Frame;
 
@@ -250,7 +249,7 @@ impl<K: Versioned> Machine<K> {
         };
         if verify {
             // The server would accept a version from its future, and send nothing until it has caught up.
-            let page: Page<serde::de::IgnoredAny> = match self.collection.get("limit=1").await {
+            let page = match self.collection.page::<IgnoredAny>(1, "").await {
                 Ok(page) => page,
                 Err(failure) => return Err(self.failed(failure)),
             };

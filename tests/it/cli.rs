@@ -6,6 +6,8 @@ use crate::support::{Cluster, EXPORTER, Exporter, event, eventually, run, text};
 use kube::api::PostParams;
 
 mod check;
+mod generate;
+mod live;
 mod ready;
 mod route;
 mod tests;

@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::{ConfigMap, Event, Node};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, PostParams};
-use kube::config::Kubeconfig;
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
@@ -306,13 +305,8 @@ async fn a_forbidden_kind_is_told_once_and_costs_no_event() {
         .create(&new, &binding)
         .await
         .unwrap();
-    let mut kubeconfig = Kubeconfig::read_from(&cluster.kubeconfig).unwrap();
-    let user = kubeconfig.auth_infos[0].auth_info.as_mut().unwrap();
-    user.impersonate = Some("lookup-exporter".to_owned());
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("kubeconfig");
-    std::fs::write(&path, serde_json::to_string(&kubeconfig).unwrap()).unwrap();
-
+    let path = cluster.kubeconfig_of("lookup-exporter", folder.path());
     let exporter = Exporter::start(&path, &config(namespace, ALL)).await;
     for at in 0..5 {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": format!("web-{at}")});

@@ -9,13 +9,13 @@ use crate::support::{Cluster, Exporter, eventually};
 use crate::wire::server::{Request, Server};
 
 /// A folder that a `ConfigMap` is mounted at.
-struct Mounted {
+pub struct Mounted {
     folder: PathBuf,
     versions: u32,
 }
 
 impl Mounted {
-    fn new(folder: &Path, config: &str) -> Self {
+    pub fn new(folder: &Path, config: &str) -> Self {
         let mut mounted = Self {
             folder: folder.to_owned(),
             versions: 0,
@@ -25,12 +25,12 @@ impl Mounted {
         mounted
     }
 
-    fn config(&self) -> PathBuf {
+    pub fn config(&self) -> PathBuf {
         self.folder.join("config.yaml")
     }
 
     /// A folder for the new files, and the link `..data` renamed into the place of the old.
-    fn change(&mut self, config: &str) {
+    pub fn change(&mut self, config: &str) {
         self.versions += 1;
         let version = format!("..2026_11_28_{}", self.versions);
         std::fs::create_dir(self.folder.join(&version)).unwrap();

@@ -11,6 +11,8 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::support::{Cluster, Exporter, OpenSearch, event, eventually};
 
+mod reload;
+
 const NAMESPACE: &str = "soak";
 const LEADER: &str = "event_exporter_leader";
 /// Who writes at a time; more than this machine's API server takes is no use.
@@ -191,6 +193,17 @@ async fn write_until(events: &Api<Event>, prefix: &str, until: Instant) -> BTree
     ids.into_iter().flatten().collect()
 }
 
+/// Waits until the receiver has had nothing for two seconds.
+async fn nothing_more_comes(exporter: &Exporter, receiver: &str) {
+    let delivered = format!("event_exporter_events_delivered_total{{receiver=\"{receiver}\"}}");
+    let mut last = -1.0;
+    eventually("nothing more comes", async || {
+        sleep(Duration::from_secs(2)).await;
+        std::mem::replace(&mut last, exporter.metric(&delivered).await) >= last
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a quarter of an hour: make soak"]
 async fn an_outage_costs_no_memory_and_is_caught_up_with() {
@@ -231,13 +244,7 @@ receivers:
     })
     .await;
     let took = started.elapsed().saturating_sub(up).as_secs_f64();
-    let delivered = "event_exporter_events_delivered_total{receiver=\"opensearch\"}";
-    let mut last = -1.0;
-    eventually("nothing more comes", async || {
-        sleep(Duration::from_secs(2)).await;
-        std::mem::replace(&mut last, exporter.metric(delivered).await) >= last
-    })
-    .await;
+    nothing_more_comes(&exporter, "opensearch").await;
     println!(
         "an outage of {} s, {missed_count} versions missed; resident: {before} KiB before, {during:?} during, {} after; back with the router {took:.1} s after the server was, {:.0} versions/s",
         outage.as_secs(),

@@ -112,6 +112,16 @@ impl Cluster {
         Client::try_from(config).unwrap()
     }
 
+    /// How another user reaches it.
+    pub fn kubeconfig_of(&self, user: &str, folder: &Path) -> PathBuf {
+        let mut kubeconfig = Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        let login = kubeconfig.auth_infos[0].auth_info.as_mut().unwrap();
+        login.impersonate = Some(user.to_owned());
+        let path = folder.join(user);
+        fs::write(&path, serde_json::to_string(&kubeconfig).unwrap()).unwrap();
+        path
+    }
+
     /// Makes a namespace and returns the Events in it.
     pub async fn namespace(&self, name: &str) -> Api<Event> {
         let client = self.client().await;

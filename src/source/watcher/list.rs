@@ -1,27 +1,8 @@
 //! Lists: streamed, or by pages.
 
-use serde::Deserialize;
-
 use super::{InitReason, Machine, State, Strikes, Update, Versioned};
 use crate::source::collection::{Failure, OpenWatch, WatchError, refused};
 use crate::source::frames::Frame;
-
-/// A page of a list.
-#[derive(Deserialize)]
-pub(super) struct Page<K> {
-    pub(super) metadata: PageMetadata,
-    #[serde(default = "Vec::new")]
-    items: Vec<K>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PageMetadata {
-    #[serde(default)]
-    pub(super) resource_version: String,
-    #[serde(default)]
-    r#continue: Option<String>,
-}
 
 /// The first version whose API server refuses `sendInitialEvents` if it doesn't have it, rather than ignoring it.
 const STREAMING_LISTS_SINCE: u32 = 27;
@@ -104,12 +85,7 @@ impl<K: Versioned> Machine<K> {
                 reaches_back: self.reaches_back,
             }));
         };
-        let mut query = format!("limit={}", self.page_size);
-        if !token.is_empty() {
-            query.push_str("&continue=");
-            query.extend(url::form_urlencoded::byte_serialize(token.as_bytes()));
-        }
-        match self.collection.get::<Page<K>>(&query).await {
+        match self.collection.page(self.page_size, &token).await {
             Ok(page) => {
                 if self.is_ahead(floor, &page.metadata.resource_version) {
                     self.start_over();
@@ -118,11 +94,11 @@ impl<K: Versioned> Machine<K> {
                 // Pages after an expired token are of a later version. The watch starts from the first, or what changed
                 // between the two would be missed.
                 let version = if version.is_empty() {
-                    page.metadata.resource_version
+                    page.metadata.resource_version.clone()
                 } else {
                     version
                 };
-                let next = page.metadata.r#continue.filter(|token| !token.is_empty());
+                let next = page.metadata.next();
                 self.state = State::Paging {
                     floor,
                     items: page.items.into_iter(),

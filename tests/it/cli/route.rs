@@ -128,6 +128,7 @@ fn a_diff_says_who_gains_and_who_loses() {
     assert_eq!(
         told,
         "10 events in 54 minutes, 10 would go elsewhere
+receiver audit is added
 
 receiver     old     new  gained    lost  old a day  new a day
 archive       10      10       0       0        266        266
@@ -161,6 +162,70 @@ pager
         told["receivers"]["archive"],
         json!({"old": 10, "new": 10, "gained": 0, "lost": 0, "oldPerDay": 266, "newPerDay": 266, "gainedExamples": [], "lostExamples": []})
     );
+}
+
+#[test]
+fn a_diff_says_what_else_differs_and_no_secret() {
+    let hook = |name: &str, password: &str| {
+        format!(
+            "{{name: {name}, webhook: {{endpoint: \"http://h/\", username: u, password: {password}}}}}"
+        )
+    };
+    let config = |settings: &str, receivers: &str| {
+        format!("{settings}\nroute: {{match: [{{receiver: same}}]}}\nreceivers: [{receivers}]\n")
+    };
+    let old = config(
+        "namespaces: [shop]\nclusterName: one",
+        &[
+            hook("same", "p"),
+            hook("other", "canary-1"),
+            hook("gone", "p"),
+        ]
+        .join(", "),
+    );
+    let new = config(
+        "namespaces: [bank]\nclusterName: one",
+        &[
+            hook("came", "p"),
+            hook("other", "canary-2"),
+            hook("same", "p"),
+        ]
+        .join(", "),
+    );
+    let output = diff(&old, &new, &lines("e", 1, "m"), &[]);
+    let told = text(&output.stdout) + &text(&output.stderr);
+    let (head, table) = told.split_once("\n\n").unwrap();
+    assert_eq!(
+        head,
+        "1 event in 0 minutes, 1 would go elsewhere
+receiver came is added
+receiver gone is removed
+receiver other has other settings
+`namespaces` differs, from the next start on"
+    );
+    let row = "same           1       0       0       1          -          -";
+    assert!(table.contains(row), "its namespace is left: {table}");
+    assert!(!told.contains("canary"), "{told}");
+
+    let output = diff(&old, &new, "", &["-o", "json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["settings"], json!(["namespaces"]));
+    let status = |name: &str| &told["receivers"][name]["status"];
+    assert_eq!(
+        [
+            status("came"),
+            status("gone"),
+            status("other"),
+            status("same")
+        ],
+        [
+            &json!("added"),
+            &json!("removed"),
+            &json!("changed"),
+            &Value::Null
+        ]
+    );
+    assert_eq!(output.status.code(), Some(1), "whatever becomes of events");
 }
 
 #[test]
