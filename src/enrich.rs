@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::Semaphore;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
 
@@ -307,7 +307,12 @@ impl Lookups {
             }
             match self.tasks.join_next_with_id().await {
                 Some(Ok((id, answer))) => self.land(id, &answer),
-                Some(Err(error)) => self.crash(&error),
+                // A bug there is a bug here.
+                Some(Err(error)) => {
+                    if let Ok(panic) = error.try_into_panic() {
+                        std::panic::resume_unwind(panic);
+                    }
+                }
                 None => std::future::pending().await,
             }
         }
@@ -338,12 +343,6 @@ impl Lookups {
             self.completed
                 .push_back((event, answer.as_ref().ok().cloned()));
         }
-    }
-
-    /// A bug, which costs the labels and not the events.
-    fn crash(&mut self, error: &JoinError) {
-        let failure = Failure::Failed(format!("a lookup has crashed: {error}"));
-        self.land(error.id(), &Err(failure));
     }
 
     fn complete(&self, event: &mut Arc<Event>, answer: &Answer) {

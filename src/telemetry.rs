@@ -3,9 +3,13 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::panic::PanicHookInfo;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
-use tracing_subscriber::EnvFilter;
+use tracing::{debug, error};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How logs are written, under the incumbent's name `logFormat`.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -86,31 +90,43 @@ pub fn init(level: LogLevel, format: Option<LogFormat>) {
         LogFormat::Json
     });
     let ours = env!("CARGO_CRATE_NAME");
-    let filter = match level {
-        LogLevel::Trace => "trace".to_owned(),
-        // Libraries log request headers at debug, and failures that we handle at warn.
-        LogLevel::Debug => format!("error,{ours}=debug"),
-        LogLevel::Info => format!("error,{ours}=info"),
-        LogLevel::Warn => format!("error,{ours}=warn"),
-        LogLevel::Error => "error".to_owned(),
-        LogLevel::Disabled => "off".to_owned(),
+    // Libraries log request headers at debug, and failures that we handle at warn.
+    let (of_all, of_ours) = match level {
+        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
+        LogLevel::Debug => (LevelFilter::ERROR, LevelFilter::DEBUG),
+        LogLevel::Info => (LevelFilter::ERROR, LevelFilter::INFO),
+        LogLevel::Warn => (LevelFilter::ERROR, LevelFilter::WARN),
+        LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
+        LogLevel::Disabled => (LevelFilter::OFF, LevelFilter::OFF),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(EnvFilter::new(filter));
+    let filter = Targets::new()
+        .with_default(of_all)
+        .with_target(ours, of_ours);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::registry().with(filter);
     // It fails if a subscriber is installed already, as in tests: then that one serves.
     let _ = match format {
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .try_init(),
-        LogFormat::Pretty => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .try_init(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            let lines = lines.with_current_span(false).with_span_list(false);
+            subscriber.with(lines).try_init()
+        }
+        LogFormat::Pretty => {
+            let lines = lines.with_ansi(std::io::stderr().is_terminal());
+            subscriber.with(lines.with_target(false)).try_init()
+        }
     };
+    std::panic::set_hook(Box::new(tell_of_panic));
+}
+
+/// A bug is one line like any other. What a panic says may quote an event, which is for nobody above debug.
+fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    debug!(said = panic.payload_as_str());
+    error!(
+        place,
+        "this is a bug, and the program ends: please report it"
+    );
 }
 
 /// An error with its causes, as one line.
