@@ -140,6 +140,7 @@ impl Receiver {
         while let Some(mut piece) = pieces.pop() {
             let started = Instant::now();
             let answer = self.delivery.sink.send(&piece).await;
+            self.metrics.set_up(!self.delivery.sink.lacks_setup());
             self.metrics
                 .duration
                 .observe(started.elapsed().as_secs_f64());

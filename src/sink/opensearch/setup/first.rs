@@ -22,6 +22,8 @@ pub struct SetUpFirst {
     sink: OpenSearch,
     /// What is still to be made.
     pending: Option<Plan>,
+    /// Something of it is missing, or another than it should be.
+    is_incomplete: bool,
 }
 
 /// How long the first events may wait for it.
@@ -35,13 +37,14 @@ impl SetUpFirst {
         Self {
             sink,
             pending: Some(plan),
+            is_incomplete: false,
         }
     }
 
     /// Makes what is missing; `None` if nobody has answered.
     async fn set_up(&mut self, plan: &Plan) -> Option<()> {
         let made = timeout(LIMIT, run(plan, &mut self.sink.hosts, Mode::default())).await;
-        tell(plan, &made.ok()?.ok()?);
+        self.is_incomplete = !tell(plan, &made.ok()?.ok()?);
         Some(())
     }
 
@@ -55,6 +58,7 @@ impl SetUpFirst {
         if answer.is_ok()
             && let Some(plan) = self.pending.take()
         {
+            self.is_incomplete = true;
             warn!(
                 name = plan.name(),
                 "setup had no answer in time, and events are written without it: run the command `setup`"
@@ -76,13 +80,17 @@ impl Sink for SetUpFirst {
         self.sink.reads_object()
     }
 
+    fn lacks_setup(&self) -> bool {
+        self.is_incomplete
+    }
+
     fn preview(&self, event: &Event) -> Result<Preview, String> {
         self.sink.preview(event)
     }
 }
 
-/// One line for what is as it should be, one for what is not.
-fn tell(plan: &Plan, reports: &[Report]) {
+/// One line for what is as it should be, one for what is not. Whether all is.
+fn tell(plan: &Plan, reports: &[Report]) -> bool {
     let (odd, fine): (Vec<_>, Vec<_>) = reports.iter().partition(|it| it.outcome.is_odd());
     let lines = |reports: Vec<&Report>| {
         let lines: Vec<String> = reports.into_iter().map(Report::to_string).collect();
@@ -91,7 +99,8 @@ fn tell(plan: &Plan, reports: &[Report]) {
     if !fine.is_empty() {
         info!(name = plan.name(), made = lines(fine), "set up");
     }
-    if !odd.is_empty() {
+    let is_complete = odd.is_empty();
+    if !is_complete {
         warn!(
             name = plan.name(),
             error = lines(odd),
@@ -99,4 +108,5 @@ fn tell(plan: &Plan, reports: &[Report]) {
              needs, or leave `setup` out"
         );
     }
+    is_complete
 }
