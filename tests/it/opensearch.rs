@@ -3,7 +3,10 @@
 mod bulk;
 mod cluster;
 mod ids;
+mod questions;
+mod recorded;
 pub mod secure;
+mod sizing;
 
 use std::process::{Child, Command, Stdio};
 
