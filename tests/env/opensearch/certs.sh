@@ -19,8 +19,8 @@ leaf() { # NAME [EXTENSION]
     ) -out "$1.pem" 2>/dev/null
 }
 names=subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1
-leaf node $names
-DAYS=0 leaf expired $names
+leaf node "$names"
+DAYS=0 leaf expired "$names"
 leaf admin
 leaf exporter
 leaf stranger
