@@ -29,6 +29,10 @@ image-test: env ## the image as it is shipped, which takes ten minutes to build;
 soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600), an outage of a quarter of an hour (OUTAGE_SECONDS=900), and a minute of reloads (RELOAD_SECONDS=60)
 	@tests/env/test.sh --test it -- --ignored --nocapture --test-threads 1 soak::
 
+sizing: env ## how large indices of OpenSearch become, and what it costs to fill them
+	@$(CARGO) build --release --locked
+	@EXPORTER=target/release/kubernetes-event-exporter tests/env/test.sh --test it -- --ignored --nocapture --test-threads 1 sizing::
+
 bench: ## the benchmarks: each step, the whole from watch to acknowledgement, and the start
 	@$(CARGO) bench --locked
 
@@ -46,4 +50,4 @@ doc: ## build the code's documentation
 deny: ## check the dependencies' licences and sources
 	@tests/env/cargo-deny.sh --locked check bans licenses sources
 
-.PHONY: help demo demo-stop image env test test-unit image-test soak bench fmt lint doc deny
+.PHONY: help demo demo-stop image env test test-unit image-test soak sizing bench fmt lint doc deny

@@ -79,6 +79,7 @@ pub struct ReceiverMetrics {
     pub too_old: IntCounter,
     pub expired: IntCounter,
     pub parked: Gauge,
+    pub setup_incomplete: Gauge,
     pub in_flight: Gauge,
     pub lag: Histogram,
     pub last_delivery: Gauge,
@@ -105,6 +106,7 @@ struct ReceiverFamilies {
     dropped: IntCounterVec,
     expired: IntCounterVec,
     parked: GaugeVec,
+    setup_incomplete: GaugeVec,
     in_flight: GaugeVec,
     lag: HistogramVec,
     last_delivery: GaugeVec,
@@ -249,6 +251,7 @@ impl Metrics {
             too_old: families.dropped.with_label_values(&[name, "max_event_age"]),
             expired: families.expired.with_label_values(labels),
             parked: families.parked.with_label_values(labels),
+            setup_incomplete: families.setup_incomplete.with_label_values(labels),
             in_flight: families.in_flight.with_label_values(labels),
             lag: families.lag.with_label_values(labels),
             last_delivery: families.last_delivery.with_label_values(labels),
@@ -262,6 +265,7 @@ impl Metrics {
         };
         // One of this name may have been there before, in another state.
         metrics.parked.set(0.0);
+        metrics.set_up(true);
         metrics.in_flight.set(0.0);
         metrics
     }
@@ -415,6 +419,11 @@ impl ApiMetrics {
 // === impl ReceiverMetrics ===
 
 impl ReceiverMetrics {
+    /// All is there that was to be made before the first event, as far as is known, or not.
+    pub fn set_up(&self, complete: bool) {
+        self.setup_incomplete.set(f64::from(u8::from(!complete)));
+    }
+
     /// Counts an attempt by its outcome: an HTTP status, or `ok` and `error` where there is none.
     pub fn requested(&self, status: Option<u16>, answered: bool) {
         let status = status.map(|status| status.to_string());

@@ -46,6 +46,11 @@ pub trait Sink: Send + Sync {
     /// and whether it is gone. Where no receiver needs that, nothing is looked up.
     fn reads_object(&self) -> bool;
 
+    /// Whether something is missing that was to be made before the first event.
+    fn lacks_setup(&self) -> bool {
+        false
+    }
+
     /// What it would send for an event, for people; or why nothing could be sent. Connects nowhere.
     fn preview(&self, event: &Event) -> Result<Preview, String>;
 }

@@ -9,8 +9,7 @@ use clap::Args;
 use super::{UsageError, complain, exit_code, load, say};
 use crate::config::{ConfigError, ReceiverConfig};
 use crate::pipeline::located;
-use crate::sink::SinkConfig;
-use crate::sink::opensearch::setup::{Dashboards, Mode, Setup};
+use crate::sink::opensearch::setup::{Dashboards, Mode, Party, Setup, contests};
 use crate::sink::opensearch::{Dialect, OpenSearchConfig};
 use crate::telemetry;
 
@@ -100,24 +99,30 @@ fn choose<'a>(
     path: &str,
 ) -> anyhow::Result<Vec<Chosen<'a>>> {
     let mut chosen = Vec::new();
+    let mut parties = Vec::new();
     let mut problems = Vec::new();
     for receiver in receivers {
-        let SinkConfig::OpenSearch(config, dialect) = &receiver.sink else {
+        let Some(party) = receiver.party() else {
             continue;
         };
         if name.is_some_and(|name| name != receiver.name) {
             continue;
         }
-        match Setup::new(config, *dialect, receiver.timeout) {
+        let Party {
+            config, dialect, ..
+        } = party;
+        parties.push(party);
+        match Setup::new(config, dialect, receiver.timeout) {
             Ok(setup) => chosen.push(Chosen {
                 receiver,
                 config,
-                dialect: *dialect,
+                dialect,
                 setup,
             }),
             Err(found) => problems.extend(located(found, &receiver.location)),
         }
     }
+    problems.extend(contests(&parties));
     if !problems.is_empty() {
         bail!(ConfigError::of(path, problems));
     }

@@ -3,6 +3,7 @@
 use super::foreign::Foreign;
 use super::receiver::{ReceiverConfig, ReceiverFile};
 use crate::route::{Route, RouteConfig, lint};
+use crate::sink::opensearch::setup::{Party, contests};
 use crate::yaml::{Located, Problem, Problems};
 
 /// What is found while a file is checked.
@@ -72,11 +73,18 @@ pub(super) fn check_receivers(
         }
         receivers.extend(file.value.check(!unread, check));
     }
+    let parties: Vec<Party<'_>> = receivers.iter().filter_map(sets_up).collect();
+    check.warnings.extend(contests(&parties));
     nameless |= check
         .unread
         .iter()
         .any(|problem| problem.path == "receivers" || is_element(&problem.path));
     (receivers, (!nameless).then_some(names))
+}
+
+/// A receiver with a `setup`, whatever there is of it.
+fn sets_up(receiver: &ReceiverConfig) -> Option<Party<'_>> {
+    receiver.party().filter(|party| party.config.has_setup())
 }
 
 /// Whether `path` is that of a whole receiver.

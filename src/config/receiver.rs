@@ -15,6 +15,7 @@ use crate::retry::RetryLimits;
 use crate::sink::SinkConfig;
 use crate::sink::file::FileConfig;
 use crate::sink::loki::LokiConfig;
+use crate::sink::opensearch::setup::Party;
 use crate::sink::opensearch::{Dialect, OpenSearchConfig};
 use crate::sink::opsgenie::OpsgenieConfig;
 use crate::sink::pipe::PipeConfig;
@@ -168,6 +169,18 @@ impl ReceiverConfig {
     /// The files that it is made of besides the configuration's.
     pub fn files(&self) -> Vec<PathBuf> {
         self.sink.files()
+    }
+
+    /// Whose setup it would be, if it writes to OpenSearch or Elasticsearch.
+    pub fn party(&self) -> Option<Party<'_>> {
+        let SinkConfig::OpenSearch(config, dialect) = &self.sink else {
+            return None;
+        };
+        Some(Party {
+            name: &self.name,
+            config,
+            dialect: *dialect,
+        })
     }
 }
 

@@ -269,6 +269,10 @@ impl<'a> Families<'a> {
                 "receiver_parked",
                 "Whether the receiver takes no more events, and gets later what it misses.",
             )?,
+            setup_incomplete: self.gauges(
+                "receiver_setup_incomplete",
+                "Whether something is missing or another that setup should have made before the first event.",
+            )?,
             in_flight: self.gauges(
                 "events_in_flight",
                 "Events sent and not answered yet, or waiting to be sent again.",

@@ -136,6 +136,7 @@ impl Trip<'_> {
         let started = Instant::now();
         let answer = terms.delivery.sink.send(&piece).await;
         metrics.duration.observe(started.elapsed().as_secs_f64());
+        metrics.set_up(!terms.delivery.sink.lacks_setup());
         let cause = match answer {
             Ok(receipt) => {
                 metrics.requested(receipt.status, receipt.retry_cause.is_none());

@@ -46,6 +46,11 @@ impl Sink for Scripted {
         false
     }
 
+    fn lacks_setup(&self) -> bool {
+        let sent = self.sent.lock().unwrap();
+        sent.iter().flatten().any(|name| name == "?")
+    }
+
     fn preview(&self, _: &Event) -> Result<Preview, String> {
         Ok(Preview::default())
     }
@@ -160,6 +165,17 @@ async fn what_is_taken_is_counted() {
     );
     assert!(run.metrics.last_delivery.get() > 0.0);
     assert_eq!(run.metrics.lag.get_sample_count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_setup_has_not_made_is_shown() {
+    for (names, shown) in [("a?", 1.0), ("a", 0.0)] {
+        let run = deliver(names, vec![]).await;
+        assert!(
+            (run.metrics.setup_incomplete.get() - shown).abs() < 0.1,
+            "{names}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

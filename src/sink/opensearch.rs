@@ -296,8 +296,9 @@ impl OpenSearch {
             return Err(problems);
         };
         let ids = config.ids();
-        let seconds = (settings.timeout / 2).as_secs().max(1);
-        // Small answers; and a server that lacks a shard says so before we stop waiting.
+        // Small answers; and a server that lacks a shard says so before we stop waiting. It may wait that long twice, first
+        // for the index.
+        let seconds = (settings.timeout / 3).as_secs().max(1);
         let path = format!(
             "_bulk?timeout={seconds}s&filter_path=errors,error,status,items.*.status,items.*.error.type,items.*.error.reason,\
              items.*.error.caused_by"
@@ -471,14 +472,11 @@ impl Sink for OpenSearch {
     }
 }
 
-/// Whether an error is the server's own, rather than that of something in front of it.
+/// Whether an error is that of `_bulk`, rather than of something in front of it, or of a path where it is not: the server
+/// tells that as a text.
 fn is_its_own(answer: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Answer {
-        #[serde(rename = "error")]
-        _error: serde::de::IgnoredAny,
-    }
-    serde_json::from_slice::<Answer>(answer).is_ok()
+    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    answer.pointer("/error/type").is_some()
 }
 
 fn compress(request: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -4,7 +4,7 @@
 //! real cluster while the workloads of `deploy/samples` failed on it, and a Pod without its volume besides; while its node was
 //! cordoned, and away for a minute.
 
-mod search;
+pub mod search;
 mod source;
 mod template;
 
@@ -51,7 +51,7 @@ fn commands() -> Vec<String> {
 }
 
 /// A server that has the index template, by the documentation's command.
-fn prepared() -> &'static OpenSearch {
+pub fn prepared() -> &'static OpenSearch {
     let opensearch = OpenSearch::shared();
     let command = commands()
         .into_iter()

@@ -43,6 +43,7 @@ fn every_configuration_in_the_documentation_passes_a_strict_check() {
         "README.md",
         "MIGRATION.md",
         "docs/configuration.md",
+        "docs/opensearch.md",
         "docs/templates.md",
     ] {
         let mut checked = 0;

@@ -1,4 +1,4 @@
-//! The list of faults names tests that are there.
+//! The lists of faults and of what `_bulk` answers name tests that are there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,28 +25,23 @@ fn tests(folder: &Path, module: &str, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn every_test_that_the_list_of_faults_names_is_there() {
+fn every_test_that_the_lists_name_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeSet::new();
     tests(&root.join("src"), "", &mut found);
     tests(&root.join("tests/it"), "it::", &mut found);
-    let list = fs::read_to_string(root.join("tests/FAULTS.md")).unwrap();
-    let rows = list
-        .lines()
-        .filter(|line| line.starts_with("| ") && line.contains('`'));
-    let named = rows.flat_map(|row| {
-        row.rsplit('|')
-            .nth(1)
-            .unwrap()
-            .split('`')
-            .skip(1)
-            .step_by(2)
-    });
-    let named: Vec<&str> = named.collect();
-    assert!(named.len() > 60, "{}", named.len());
-    let missing: Vec<&&str> = named
-        .iter()
-        .filter(|name| !found.contains(**name))
-        .collect();
-    assert!(missing.is_empty(), "{missing:?}");
+    for (list, least) in [("FAULTS.md", 60), ("BULK.md", 30)] {
+        let text = fs::read_to_string(root.join("tests").join(list)).unwrap();
+        let rows = text.lines().filter(|line| line.starts_with("| "));
+        let last = rows.filter_map(|row| row.rsplit('|').nth(1));
+        let named: Vec<&str> = last
+            .flat_map(|tests| tests.split('`').skip(1).step_by(2))
+            .collect();
+        assert!(named.len() > least, "{list}: {}", named.len());
+        let missing: Vec<&&str> = named
+            .iter()
+            .filter(|name| !found.contains(**name))
+            .collect();
+        assert!(missing.is_empty(), "{list}: {missing:?}");
+    }
 }

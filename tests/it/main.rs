@@ -14,6 +14,7 @@ mod aws;
 mod buffer;
 mod chart;
 mod cli;
+mod console;
 mod dashboards;
 mod delivery;
 mod end_to_end;

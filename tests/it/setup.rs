@@ -7,6 +7,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use self::ism::Ism;
+use crate::opensearch::secure::{PASSWORD, as_user, grant};
 use crate::support::{OpenSearch, lines, run, text};
 
 /// A receiver for each of these options.
@@ -219,51 +220,34 @@ async fn before_the_first_event_everything_is_made() {
 
 #[tokio::test]
 async fn rights_that_are_missing_are_told_and_hold_nothing_back() {
-    let opensearch = OpenSearch::start("test-setup", &[], &[("SECURE", "1")]);
-    let certs = opensearch.certs.display();
-    let of = |user: &str| {
-        let options = format!(
-            "index: k8s-events-latest, useEventID: true, setup: true, username: {user}, password: {user}-pw, tls: {{caFile: {certs}/ca.pem}}"
-        );
+    let (opensearch, user) = (OpenSearch::secure(), "installer");
+    grant(user, false).await;
+    let of = |target: &str| {
+        let options = format!("{target}, setup: true, {}", as_user(user));
         config(&opensearch.url, &[("os", &options)])
     };
-    let refused = setup(&of("exporter"), &[]);
+    let latest = of("index: kube-events-one, useEventID: true");
+    let refused = setup(&latest, &[]);
     let told = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{told}");
     assert!(
-        told.contains("error: os: component template k8s-events-latest@default: refused: HTTP 403"),
+        told.contains("error: os: component template kube-events-one@default: refused: HTTP 403"),
         "{told}"
     );
-    assert!(!told.contains("exporter-pw"), "{told}");
-    let log = replay(&of("exporter"), "denied");
+    assert!(!told.contains(PASSWORD), "{told}");
+    let log = replay(&latest, "denied");
     assert_eq!(log.matches("setup is not complete").count(), 1, "{log}");
-    assert_eq!(opensearch.count("k8s-events-latest").await, 5);
+    assert_eq!(opensearch.count("kube-events-one").await, 5);
     // Those of the documentation are enough.
-    let document = include_str!("../../docs/opensearch.md");
-    let block = document
-        .split("```yaml\nevent_exporter_setup:\n")
-        .nth(1)
-        .unwrap();
-    let role: Value = serde_saphyr::from_str(block.split("```").next().unwrap()).unwrap();
-    let role = role.to_string().replace("kube-events", "k8s-events");
-    let users = json!({"users": ["exporter"]}).to_string();
-    for (path, body) in [("roles", &role), ("rolesmapping", &users)] {
-        let path = format!("/_plugins/_security/api/{path}/event_exporter_setup");
-        let answer = opensearch.call("PUT", &path, body).await;
-        assert_eq!(answer["status"], "CREATED", "{answer}");
-    }
-    let latest = of("exporter");
-    let stream = latest.replace(
-        "index: k8s-events-latest, useEventID: true",
-        "dataStream: k8s-events-stream",
-    );
+    grant(user, true).await;
+    let stream = of("dataStream: kube-events-made");
     for (config, made) in [(&latest, 3), (&stream, 4)] {
         let output = setup(config, &[]);
         let told = text(&output.stdout);
         assert_eq!(told.matches(": created").count(), made, "{output:?}");
     }
     replay(&stream, "allowed");
-    assert_eq!(opensearch.count("k8s-events-stream").await, 5);
+    assert_eq!(opensearch.count("kube-events-made").await, 5);
 }
 
 #[test]

@@ -155,6 +155,13 @@ impl OpenSearch {
         SHARED.get_or_init(|| Self::start("test-shared", &[], &[]))
     }
 
+    /// The one with the security plugin that all tests share. It is at 127.0.0.2 too, which its certificate is not for.
+    pub fn secure() -> &'static Self {
+        static SECURE: OnceLock<OpenSearch> = OnceLock::new();
+        let settings = ["http.host=127.0.0.1,127.0.0.2"];
+        SECURE.get_or_init(|| Self::start("test-secure", &settings, &[("SECURE", "1")]))
+    }
+
     pub fn start(name: &str, settings: &[&str], env: &[(&str, &str)]) -> Self {
         let args = [&[name], settings].concat();
         let exports = script("opensearch/up.sh", &args, env);
@@ -179,7 +186,24 @@ impl OpenSearch {
         script("opensearch/ctl.sh", &[&self.name, action], &[]);
     }
 
+    /// Ends it. Starting one of its name goes on from its data, on the same port.
+    pub fn stop(&self) {
+        script("opensearch/down.sh", &[&self.name], &[("DATA", "keep")]);
+    }
+
     pub async fn call(&self, method: &str, path: &str, body: &str) -> Value {
+        let (_, text) = self.ask(("admin", "admin-pw"), method, path, body).await;
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    }
+
+    /// The status and the body of an answer to this user.
+    pub async fn ask(
+        &self,
+        (user, password): (&str, &str),
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, String) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let request = self
             .http
@@ -187,9 +211,9 @@ impl OpenSearch {
             .body(body.to_owned());
         let request = request
             .header("content-type", "application/json")
-            .basic_auth("admin", Some("admin-pw"));
-        let text = request.send().await.unwrap().text().await.unwrap();
-        serde_json::from_str(&text).unwrap_or(Value::String(text))
+            .basic_auth(user, Some(password));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     /// Every document of an index by its id.

@@ -15,6 +15,7 @@ use crate::sink::http::{classify, reason};
 use crate::sink::{SendError, SendErrorKind};
 use crate::yaml::{Located, Problem, Problems};
 
+pub use self::contest::{Party, contests};
 pub use self::dashboards::{Dashboards, Imported};
 pub use self::first::SetUpFirst;
 pub use self::plan::Plan;
@@ -22,6 +23,7 @@ pub use self::report::{Outcome, Report};
 
 use self::step::{Existing, Step};
 
+mod contest;
 mod dashboards;
 mod first;
 mod plan;
@@ -73,6 +75,11 @@ pub struct Setup {
 // === impl OpenSearchConfig ===
 
 impl OpenSearchConfig {
+    /// Whether there is a `setup` in it.
+    pub fn has_setup(&self) -> bool {
+        self.setup.is_on()
+    }
+
     pub(super) fn is_set_up_at_start(&self) -> bool {
         let at_start = self.setup.section().and_then(|setup| setup.at_start);
         self.setup.is_on() && at_start.unwrap_or(true)

@@ -125,15 +125,24 @@ async fn results_are_told_event_by_event() {
 #[tokio::test]
 async fn a_request_that_was_not_answered_event_by_event_settles_nothing() {
     let html = |code| Answer::Status(code, "", "<html>gateway</html>".into());
+    let no_handler = r#"{"error":"no handler found for uri [/a/b/_bulk] and method [POST]"}"#;
     for (answer, kind) in [
+        (html(408), SendErrorKind::Transient),
         (html(429), SendErrorKind::Transient),
+        (html(500), SendErrorKind::Transient),
         (html(502), SendErrorKind::Transient),
+        (html(503), SendErrorKind::Transient),
+        (html(504), SendErrorKind::Transient),
         (html(401), SendErrorKind::Denied),
         (html(403), SendErrorKind::Denied),
         (html(404), SendErrorKind::Denied),
         (html(301), SendErrorKind::Denied),
         // Of a proxy, or of a port that wants TLS: every event would get it.
         (html(400), SendErrorKind::Denied),
+        (
+            Answer::Status(400, "", no_handler.into()),
+            SendErrorKind::Denied,
+        ),
         (
             Answer::Status(400, "", r#"{"error":{"type":"x"},"status":400}"#.into()),
             SendErrorKind::Refused,

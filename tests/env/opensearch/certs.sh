@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the certificates of a secure node: a CA, the node's, three clients' (admin, exporter, stranger), and a second CA that
-# signs nothing, for tests of a wrong CA.
+# Makes the certificates of a secure node: a CA, the node's, three clients' (admin, exporter, stranger), a second CA that
+# signs nothing, for tests of a wrong CA, and one of the node's that is over as soon as it is made.
 # usage: certs.sh FOLDER
 set -euo pipefail
 mkdir -p "$1"
@@ -14,11 +14,13 @@ done
 leaf() { # NAME [EXTENSION]
   key "$1"
   openssl req -new -key "$1-key.pem" -subj "/O=test/CN=$1" |
-    openssl x509 -req -CA ca.pem -CAkey ca-key.pem -set_serial "0x$(openssl rand -hex 16)" -days 3650 -sha256 -extfile <(
+    openssl x509 -req -CA ca.pem -CAkey ca-key.pem -set_serial "0x$(openssl rand -hex 16)" -days "${DAYS:-3650}" -sha256 -extfile <(
       printf '%s\n' basicConstraints=CA:FALSE keyUsage=digitalSignature,keyEncipherment extendedKeyUsage=serverAuth,clientAuth ${2:+"$2"}
     ) -out "$1.pem" 2>/dev/null
 }
-leaf node subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1
+names=subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1
+leaf node "$names"
+DAYS=0 leaf expired "$names"
 leaf admin
 leaf exporter
 leaf stranger

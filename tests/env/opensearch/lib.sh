@@ -33,7 +33,9 @@ node() {
 
 # answers: a secure node says 503 until its security index is there
 answers() {
-  if [ -n "${SECURE:-}" ]; then
+  if [ -n "${UNREADY:-}" ]; then
+    curl -s -m 5 "$URL/"
+  elif [ -n "${SECURE:-}" ]; then
     curl -sf -m 5 --cacert "$CERTS/ca.pem" -u admin:admin-pw "$URL/"
   else
     curl -sf -m 5 "$URL/_cluster/health?wait_for_status=yellow&timeout=1s"

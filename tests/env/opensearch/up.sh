@@ -8,8 +8,9 @@
 #   HEAP=512m
 #   SECURE=1        with the security plugin: HTTPS, users admin, exporter and reader (password NAME-pw), client certificates
 #                   (the name is the CN). exporter may only write to k8s-events*, reader only read them. Prints
-#                   "export OPENSEARCH_CERTS=…" too, a folder with ca.pem, otherca.pem and for each of exporter, admin and
-#                   stranger (who has no role) NAME.pem and NAME-key.pem.
+#                   "export OPENSEARCH_CERTS=…" too, a folder with ca.pem, otherca.pem and for each of exporter, admin,
+#                   stranger (who has no role) and expired (a server's) NAME.pem and NAME-key.pem.
+#   UNREADY=1       wait only until it answers at all: it has settings that keep it from being ready
 # shellcheck disable=SC2153 # choose_version sets VERSION
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -110,6 +110,17 @@ fn every_known_answer_to_an_item_has_its_fate() {
             "illegal_argument_exception",
             "pipeline with id [missing] does not exist",
         ),
+        (
+            400,
+            "illegal_argument_exception",
+            "only write ops with an op_type of create are allowed in data streams",
+        ),
+        // Of Amazon's time-series collections.
+        (
+            400,
+            "illegal_argument_exception",
+            "Document ID is not supported in create/index operation request",
+        ),
     ];
     let never = [
         (

@@ -1,6 +1,7 @@
 //! The sink that makes what is missing before the first event is written.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -23,6 +24,8 @@ pub struct SetUpFirst {
     sink: OpenSearch,
     /// What is still to be made.
     pending: Mutex<Option<Plan>>,
+    /// Something of it is missing, or another than it should be.
+    is_incomplete: AtomicBool,
 }
 
 /// How long the first events may wait for it.
@@ -36,13 +39,15 @@ impl SetUpFirst {
         Self {
             sink,
             pending: Mutex::new(Some(plan)),
+            is_incomplete: AtomicBool::new(false),
         }
     }
 
     /// Makes what is missing; `None` if nobody has answered.
     async fn set_up(&self, plan: &Plan) -> Option<()> {
         let made = timeout(LIMIT, run(plan, &self.sink.hosts, Mode::default())).await;
-        tell(plan, &made.ok()?.ok()?);
+        let is_complete = tell(plan, &made.ok()?.ok()?);
+        self.is_incomplete.store(!is_complete, Ordering::Relaxed);
         Some(())
     }
 
@@ -60,6 +65,7 @@ impl SetUpFirst {
         if answer.is_ok()
             && let Some(plan) = self.pending.lock().await.take()
         {
+            self.is_incomplete.store(true, Ordering::Relaxed);
             warn!(
                 name = plan.name(),
                 "setup had no answer in time, and events are written without it: run the command `setup`"
@@ -78,13 +84,17 @@ impl Sink for SetUpFirst {
         self.sink.reads_object()
     }
 
+    fn lacks_setup(&self) -> bool {
+        self.is_incomplete.load(Ordering::Relaxed)
+    }
+
     fn preview(&self, event: &Event) -> Result<Preview, String> {
         self.sink.preview(event)
     }
 }
 
-/// One line for what is as it should be, one for what is not.
-fn tell(plan: &Plan, reports: &[Report]) {
+/// One line for what is as it should be, one for what is not. Whether all is.
+fn tell(plan: &Plan, reports: &[Report]) -> bool {
     let (odd, fine): (Vec<_>, Vec<_>) = reports.iter().partition(|it| it.outcome.is_odd());
     let lines = |reports: Vec<&Report>| {
         let lines: Vec<String> = reports.into_iter().map(Report::to_string).collect();
@@ -93,7 +103,8 @@ fn tell(plan: &Plan, reports: &[Report]) {
     if !fine.is_empty() {
         info!(name = plan.name(), made = lines(fine), "set up");
     }
-    if !odd.is_empty() {
+    let is_complete = odd.is_empty();
+    if !is_complete {
         warn!(
             name = plan.name(),
             error = lines(odd),
@@ -101,4 +112,5 @@ fn tell(plan: &Plan, reports: &[Report]) {
              needs, or leave `setup` out"
         );
     }
+    is_complete
 }

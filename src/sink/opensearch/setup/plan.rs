@@ -315,7 +315,7 @@ impl fmt::Display for Request {
 }
 
 /// Where the name is given.
-fn written(config: &OpenSearchConfig) -> &Located<String> {
+pub(super) fn written(config: &OpenSearchConfig) -> &Located<String> {
     let given = [&config.data_stream, &config.index_format, &config.index];
     let given = given.into_iter().find(|given| !given.is_empty());
     given.unwrap_or(&config.index)

@@ -45,6 +45,7 @@ async fn everything_is_there_before_the_first_event() {
     }
     let requests = server.requests();
     assert_eq!(requests.len(), 12, "once: {requests:?}");
+    assert!(!sink.lacks_setup());
     assert!(requests[10].line.starts_with("POST /_bulk"), "{requests:?}");
 }
 
@@ -57,6 +58,7 @@ async fn a_refusal_holds_no_event_back() {
         sink.send(&batch()).await.unwrap();
     }
     assert_eq!((server.requests().len(), bulks(&server)), (4, 2));
+    assert!(sink.lacks_setup());
 }
 
 #[tokio::test]
@@ -74,6 +76,7 @@ async fn it_is_tried_again_until_somebody_answers() {
     sink.send(&batch()).await.unwrap();
     sink.send(&batch()).await.unwrap();
     assert_eq!((server.requests().len(), bulks(&server)), (3, 2));
+    assert!(sink.lacks_setup());
 }
 
 #[tokio::test]
