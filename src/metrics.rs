@@ -58,6 +58,10 @@ pub struct SourceMetrics {
 pub struct RouterMetrics {
     /// Dropped by a rule, and wanted by no other route.
     pub drop_rule: IntCounter,
+    /// Left out by a sample, and wanted by no other route.
+    pub sample: IntCounter,
+    /// Each event that a sample left out, once a route.
+    pub sampled_out: IntCounter,
     /// Wanted by no route.
     pub no_route: IntCounter,
     occurrences: Arc<Mutex<Occurrences>>,

@@ -3,7 +3,8 @@
 //! The incumbent's semantics, exactly. In every [`Route`], starting at the root: if any `drop` rule matches, neither the
 //! route nor those below it want the event. Else every `match` rule is tried, in order, and each that matches and names a
 //! receiver delivers to it, so that a receiver named twice receives twice. The routes below are walked if every `match`
-//! rule matched, of which none counts as all.
+//! rule matched, of which none counts as all. What is ours: where a route has a `sample`, an event that gets past its rules
+//! and is not in the sample goes no further in it.
 //!
 //! Compiled once, when the configuration is loaded; resolving is pure. To explain is to resolve and to be told of each step.
 
@@ -19,11 +20,13 @@ pub use self::explain::{Cause, Explanation, Failure, Step, Verdict};
 pub use self::lint::{Findings, lint};
 use self::rule::Rule;
 pub use self::rule::RuleConfig;
+pub use self::sample::Sample;
 
 mod explain;
 mod lint;
 pub mod pattern;
 mod rule;
+mod sample;
 
 /// A route as the configuration gives it.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -34,6 +37,9 @@ pub struct RouteConfig {
     pub drop: Vec<Located<RuleConfig>>,
     /// What to deliver, and where.
     pub r#match: Vec<Located<RuleConfig>>,
+    /// The share of the events that get any further once `match` has matched, by a hash of their uids: `0.1` is a tenth.
+    #[cfg_attr(test, schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0)))]
+    pub sample: Option<Located<f64>>,
     /// Walked if every rule of `match` matched.
     pub routes: Vec<Located<RouteConfig>>,
 }
@@ -43,6 +49,7 @@ pub struct RouteConfig {
 pub struct Route {
     drop: Vec<Rule>,
     matches: Vec<Match>,
+    sample: Option<Sample>,
     routes: Vec<Route>,
     place: Place,
 }
@@ -67,6 +74,8 @@ pub struct Resolution {
     pub receivers: Vec<ReceiverId>,
     /// Whether any route dropped it.
     pub dropped: bool,
+    /// How many routes' samples left it out.
+    pub sampled_out: u64,
     /// Whether labels or annotations of the involved object had a say in this.
     pub reads_object: bool,
 }
@@ -152,6 +161,7 @@ impl Route {
                 receiver,
             });
         }
+        let sample = config.sample.as_ref().map(Sample::compile).transpose()?;
         let routes = config
             .routes
             .iter()
@@ -162,6 +172,7 @@ impl Route {
         Ok(Self {
             drop,
             matches,
+            sample,
             routes,
             place,
         })
@@ -189,15 +200,25 @@ impl Route {
                 return;
             }
         }
-        let mut all = true;
+        let left_out = self.sample.as_ref().filter(|sample| !sample.has(event));
+        let (mut all, mut any) = (true, self.matches.is_empty());
         for Match { rule, receiver } in &self.matches {
-            resolution.reads_object |= rule.reads_object(event);
-            see(Seen::Match(rule, *receiver));
+            let receiver = receiver.filter(|_| left_out.is_none());
+            resolution.reads_object |= left_out.is_none() && rule.reads_object(event);
+            see(Seen::Match(rule, receiver));
             if rule.matches(event) {
+                any = true;
                 resolution.receivers.extend(receiver);
             } else {
                 all = false;
             }
+        }
+        if let Some(sample) = self.sample.as_ref().filter(|_| any) {
+            see(Seen::Sample(sample, left_out.is_none()));
+        }
+        if left_out.is_some() {
+            resolution.sampled_out += u64::from(any);
+            return;
         }
         if !all {
             see(Seen::PassedOver(&self.routes));

@@ -127,9 +127,12 @@ impl Router {
     async fn deliver(&mut self, table: &Table, routed: Routed) {
         let Routed { event, resolution } = routed;
         self.metrics.happened(&event);
+        self.metrics.sampled_out.inc_by(resolution.sampled_out);
         if resolution.receivers.is_empty() {
             let cause = if resolution.dropped {
                 &self.metrics.drop_rule
+            } else if resolution.sampled_out > 0 {
+                &self.metrics.sample
             } else {
                 &self.metrics.no_route
             };

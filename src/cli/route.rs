@@ -39,6 +39,9 @@ struct Line<'a> {
     receivers: Vec<&'a str>,
     /// Whether any route dropped it.
     dropped: bool,
+    /// Whether any route's sample left it out.
+    #[serde(rename = "sampledOut")]
+    sampled_out: bool,
     steps: Vec<LineStep<'a>>,
 }
 
@@ -61,6 +64,13 @@ enum Outcome<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         receiver: Option<&'a str>,
         failed: &'a [Failure<'a>],
+    },
+    #[serde(rename_all = "camelCase")]
+    Sample {
+        sample: f64,
+        /// Of the event's uid, between 0 and 1.
+        position: f64,
+        sampled_out: bool,
     },
     Route {
         walked: bool,
@@ -118,6 +128,15 @@ fn tell_program<'a>(
             outcome: match step {
                 Step::Drop(verdict) => rule(verdict, None),
                 Step::Match(verdict, receiver) => rule(verdict, receiver.as_ref()),
+                &Step::Sample {
+                    sample,
+                    position,
+                    has,
+                } => Outcome::Sample {
+                    sample: sample.share,
+                    position,
+                    sampled_out: !has,
+                },
                 Step::Route { walked, .. } => Outcome::Route { walked: *walked },
             },
         }
@@ -126,6 +145,7 @@ fn tell_program<'a>(
         event: &event.key().to_string(),
         receivers: names(&explanation.resolution.receivers, name),
         dropped: explanation.resolution.dropped,
+        sampled_out: explanation.resolution.sampled_out > 0,
         steps: steps.collect(),
     };
     say(format_args!("{}", serde_json::to_string(&line)?))
@@ -207,6 +227,10 @@ impl Row {
             Step::Drop(verdict) | Step::Match(verdict, _) => {
                 ("no", verdict.failures.iter().map(Note::of).collect())
             }
+            Step::Sample { has: true, .. } => ("yes", Vec::new()),
+            Step::Sample {
+                sample, position, ..
+            } => ("no", Note::sampled_out(sample.share, *position)),
             Step::Route { walked: true, .. } => ("", Vec::new()),
             Step::Route { walked: false, .. } => (
                 "",
@@ -247,6 +271,15 @@ impl Row {
 impl Note {
     fn plain(text: &str) -> Self {
         Self::Plain(text.to_owned())
+    }
+
+    fn sampled_out(share: f64, position: f64) -> Vec<Self> {
+        vec![
+            Self::Plain(format!(
+                "sampled out: the uid is at {position:.6}, not below {share}"
+            )),
+            Self::plain("its route ends here"),
+        ]
     }
 
     fn of(failure: &Failure<'_>) -> Self {

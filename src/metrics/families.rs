@@ -195,6 +195,11 @@ impl<'a> Families<'a> {
         total.with_label_values(&["other"; 4]);
         Ok(RouterMetrics {
             drop_rule: filtered.with_label_values(&["drop_rule"]),
+            sample: filtered.with_label_values(&["sample"]),
+            sampled_out: self.counter(
+                "events_sampled_out_total",
+                "Times that a route's sample left out an event which its rules had matched.",
+            )?,
             no_route: filtered.with_label_values(&["no_route"]),
             occurrences: Arc::new(Mutex::new(Occurrences::new(total))),
         })

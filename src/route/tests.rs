@@ -140,6 +140,7 @@ fn told(explanation: &Explanation<'_>) -> Resolution {
             Step::Match(verdict, receiver) if verdict.matches() => {
                 told.receivers.extend(receiver);
             }
+            Step::Sample { has, .. } => told.sampled_out += u64::from(!has),
             Step::Match(..) | Step::Route { .. } => {}
         }
     }
@@ -320,7 +321,7 @@ fn dropped_and_unwanted_are_told_apart() {
         Resolution {
             receivers: vec![],
             dropped: true,
-            reads_object: false,
+            ..Resolution::default()
         }
     );
 }
@@ -385,5 +386,46 @@ fn labels_and_annotations_have_a_say_only_where_everything_else_matches() {
         let route = route.unwrap();
         let reads = |namespace| route.resolve(&event(namespace)).reads_object;
         assert_eq!((reads("shop"), reads("test")), (shop, test), "{tree}");
+    }
+}
+
+#[test]
+fn a_sample_leaves_out_the_route_and_those_below_for_all_versions_of_an_event() {
+    let tree = "routes:
+- {sample: 0.5, match: [{reason: a, receiver: r}], routes: [{match: [{receiver: r}]}]}
+- match: [{receiver: other}]";
+    let (route, _) = compile(tree, &["r", "other"]);
+    let route = route.unwrap();
+    let mut wanted = 0;
+    for at in 0..100 {
+        let mut event = Event::default();
+        event.metadata.uid = format!("uid-{at}");
+        let unmatched = route.resolve(&event);
+        assert_eq!((unmatched.receivers.len(), unmatched.sampled_out), (1, 0));
+        event.reason = "a".to_owned();
+        let resolution = route.resolve(&event);
+        let (r, other) = (ReceiverId(0), ReceiverId(1));
+        match resolution.sampled_out {
+            0 => assert_eq!(resolution.receivers, [r, r, other]),
+            _ => assert_eq!(resolution.receivers, [other]),
+        }
+        wanted += 1 - resolution.sampled_out;
+        event.metadata.resource_version = "2".to_owned();
+        event.count = 7;
+        assert_eq!(route.resolve(&event), resolution);
+    }
+    assert!((30..70).contains(&wanted), "{wanted}");
+}
+
+#[test]
+fn what_is_not_in_the_sample_is_not_looked_up() {
+    let tree = "{sample: 0.5, match: [{labels: {a: b}, receiver: r}]}";
+    let (route, _) = compile(tree, &["r"]);
+    let route = route.unwrap();
+    // By their hashes, ca97… and 3e23….
+    for (uid, reads_object) in [("a", false), ("b", true)] {
+        let mut event = Event::default();
+        event.metadata.uid = uid.to_owned();
+        assert_eq!(route.resolve(&event).reads_object, reads_object, "{uid}");
     }
 }
