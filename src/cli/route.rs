@@ -10,7 +10,7 @@ use self::diff::diff;
 use super::input::EventReader;
 use super::{Output, UsageError, counted, exit_code, load, one_input, readable, say};
 use crate::event::{Event, visible};
-use crate::route::{Cause, Explanation, Failure, ReceiverId, Step, Verdict};
+use crate::route::{Cause, Explanation, Failure, ReceiverId, Step, Throttle, Verdict};
 
 mod diff;
 
@@ -63,6 +63,9 @@ enum Outcome<'a> {
         /// Who gets the event by this rule.
         #[serde(skip_serializing_if = "Option::is_none")]
         receiver: Option<&'a str>,
+        /// What may hold it back from them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        throttle: Option<&'a Throttle>,
         failed: &'a [Failure<'a>],
     },
     #[serde(rename_all = "camelCase")]
@@ -112,11 +115,13 @@ fn tell_program<'a>(
     name: &impl Fn(ReceiverId) -> &'a str,
 ) -> anyhow::Result<()> {
     let steps = explanation.steps.iter().map(|step| {
-        let rule = |verdict, receiver: Option<&ReceiverId>| {
+        let rule = |verdict, receiver: Option<ReceiverId>, throttle: Option<_>| {
             let verdict: &Verdict<'_> = verdict;
+            let receiver = receiver.filter(|_| verdict.matches());
             Outcome::Rule {
                 matches: verdict.matches(),
-                receiver: receiver.filter(|_| verdict.matches()).map(|at| name(*at)),
+                receiver: receiver.map(name),
+                throttle: throttle.filter(|_| receiver.is_some()),
                 failed: &verdict.failures,
             }
         };
@@ -126,8 +131,8 @@ fn tell_program<'a>(
             line: place.position.line,
             column: place.position.column,
             outcome: match step {
-                Step::Drop(verdict) => rule(verdict, None),
-                Step::Match(verdict, receiver) => rule(verdict, receiver.as_ref()),
+                Step::Drop(verdict) => rule(verdict, None, None),
+                Step::Match(verdict, receiver, throttle) => rule(verdict, *receiver, *throttle),
                 &Step::Sample {
                     sample,
                     position,
@@ -220,11 +225,13 @@ impl Row {
             Step::Drop(verdict) if verdict.matches() => {
                 ("yes", vec![Note::plain("dropped: its route ends here")])
             }
-            Step::Match(verdict, receiver) if verdict.matches() => {
+            Step::Match(verdict, receiver, throttle) if verdict.matches() => {
                 let to = receiver.map(|at| Note::Plain(format!("to {}", name(at))));
-                ("yes", to.into_iter().collect())
+                let throttle = throttle.filter(|_| to.is_some()).map(Note::throttled);
+                let throttle = throttle.into_iter().flatten();
+                ("yes", to.into_iter().chain(throttle).collect())
             }
-            Step::Drop(verdict) | Step::Match(verdict, _) => {
+            Step::Drop(verdict) | Step::Match(verdict, ..) => {
                 ("no", verdict.failures.iter().map(Note::of).collect())
             }
             Step::Sample { has: true, .. } => ("yes", Vec::new()),
@@ -280,6 +287,15 @@ impl Note {
             )),
             Self::plain("its route ends here"),
         ]
+    }
+
+    fn throttled(throttle: &Throttle) -> [Self; 2] {
+        let by = match throttle.by().as_str() {
+            "" => "throttled:".to_owned(),
+            by => format!("throttled by {by}:"),
+        };
+        let often = format!("at most one every {}", visible(&throttle.written));
+        [Self::Plain(by), Self::Plain(often)]
     }
 
     fn of(failure: &Failure<'_>) -> Self {

@@ -32,7 +32,7 @@ const TOP: [&str; 15] = [
     "metricsNamePrefix",
     "route",
 ];
-const ROUTE: [&str; 4] = ["drop", "match", "sample", "routes"];
+const ROUTE: [&str; 5] = ["drop", "match", "sample", "throttle", "routes"];
 const RULE: [&str; 17] = [
     "message",
     "apiVersion",

@@ -30,6 +30,7 @@ impl Event {
             reporting_instance,
             cluster_name,
             involved_object,
+            suppressed: _,
             origin: _,
         } = self;
         size_of::<Self>()

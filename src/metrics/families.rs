@@ -265,6 +265,16 @@ impl<'a> Families<'a> {
                 "Events given up.",
                 &["receiver", "cause"],
             )?,
+            throttled: self.counters(
+                "events_throttled_total",
+                "Events that a throttle held back.",
+                receiver,
+            )?,
+            kinds_forgotten: self.counters(
+                "throttle_kinds_forgotten_total",
+                "Kinds of events that throttles had to forget, because more than 8192 came.",
+                receiver,
+            )?,
             expired: self.counters(
                 "events_expired_total",
                 "Events that the API server forgot before the receiver could take them.",

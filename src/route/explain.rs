@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::rule::Rule;
 use super::sample::{self, Sample};
-use super::{Place, ReceiverId, Resolution, Route};
+use super::{Place, ReceiverId, Resolution, Route, Throttle};
 use crate::event::Event;
 
 /// A resolution with the steps that led to it.
@@ -23,8 +23,8 @@ pub enum Step<'a> {
     /// A rule of `drop` was tried. It ends its route if it matches.
     Drop(Verdict<'a>),
     /// A rule of `match` was tried. It delivers to the receiver, if there is one and it matches: there is none where the
-    /// route's sample leaves the event out.
-    Match(Verdict<'a>, Option<ReceiverId>),
+    /// route's sample leaves the event out. A throttle may hold it back all the same.
+    Match(Verdict<'a>, Option<ReceiverId>, Option<&'a Throttle>),
     /// The sample of a route was asked, some rule of which has matched.
     Sample {
         /// Which.
@@ -97,7 +97,7 @@ pub enum Cause<'a> {
 /// What is seen on the way.
 pub(super) enum Seen<'a> {
     Drop(&'a Rule),
-    Match(&'a Rule, Option<ReceiverId>),
+    Match(&'a Rule, Option<ReceiverId>, Option<&'a Throttle>),
     Sample(&'a Sample, bool),
     Route(&'a Route),
     PassedOver(&'a [Route]),
@@ -116,7 +116,9 @@ impl Route {
         let mut steps = Vec::new();
         self.walk(event, &mut resolution, &mut |seen| match seen {
             Seen::Drop(rule) => steps.push(Step::Drop(verdict(rule))),
-            Seen::Match(rule, receiver) => steps.push(Step::Match(verdict(rule), receiver)),
+            Seen::Match(rule, receiver, throttle) => {
+                steps.push(Step::Match(verdict(rule), receiver, throttle));
+            }
             Seen::Sample(sample, has) => steps.push(Step::Sample {
                 sample,
                 position: sample::position(event),
@@ -144,7 +146,7 @@ impl<'a> Step<'a> {
     /// Where the rule or route stands.
     pub fn place(&self) -> &'a Place {
         match self {
-            Self::Drop(verdict) | Self::Match(verdict, _) => verdict.place,
+            Self::Drop(verdict) | Self::Match(verdict, ..) => verdict.place,
             Self::Sample { sample, .. } => &sample.place,
             Self::Route { place, .. } => place,
         }

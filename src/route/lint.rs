@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::pattern::Pattern;
 use super::rule::Rule;
 use super::sample::Sample;
+use super::throttle::Throttle;
 use super::{RouteConfig, RuleConfig, unknown};
 use crate::yaml::{Located, Problem, nearest};
 
@@ -82,6 +83,8 @@ impl<'a> Lint<'a> {
         }
         let sample = route.sample.as_ref().map(Sample::compile);
         self.findings.errors.extend(sample.and_then(Result::err));
+        let throttle = route.throttle.as_ref().map(Throttle::compile);
+        self.findings.errors.extend(throttle.and_then(Result::err));
         self.twice(route);
         if !barren && !delivers(route) {
             barren = true;

@@ -56,6 +56,48 @@ type Patterns = BTreeMap<String, Located<String>>;
 pub(super) type Of = fn(&Event) -> &str;
 type Map = fn(&Event) -> &BTreeMap<String, String>;
 
+/// Where a rule has its pattern for a text.
+type Asked = fn(&RuleConfig) -> &Located<String>;
+
+/// The texts that rules test: what they call them, and where a rule and an event have them.
+pub(super) const TEXTS: [(&str, Asked, Of); 11] = [
+    ("type", |rule| &rule.r#type, |event| &event.kind),
+    (
+        "kind",
+        |rule| &rule.kind,
+        |event| &event.involved_object.kind,
+    ),
+    ("reason", |rule| &rule.reason, |event| &event.reason),
+    (
+        "namespace",
+        |rule| &rule.namespace,
+        |event| &event.metadata.namespace,
+    ),
+    (
+        "name",
+        |rule| &rule.name,
+        |event| &event.involved_object.name,
+    ),
+    (
+        "apiVersion",
+        |rule| &rule.api_version,
+        |event| &event.involved_object.api_version,
+    ),
+    (
+        "component",
+        |rule| &rule.component,
+        |event| &event.source.component,
+    ),
+    ("host", |rule| &rule.host, |event| &event.source.host),
+    (
+        "reportingComponent",
+        |rule| &rule.reporting_component,
+        |event| &event.reporting_component,
+    ),
+    ("action", |rule| &rule.action, |event| &event.action),
+    ("message", |rule| &rule.message, |event| &event.message),
+];
+
 /// A compiled rule.
 #[derive(Debug)]
 pub(super) struct Rule {
@@ -113,30 +155,10 @@ impl RuleConfig {
 
     /// What is asked of texts: the name of the key, the pattern, and which text; those that are not asked are left out.
     pub(super) fn texts(&self) -> impl Iterator<Item = (&'static str, &Located<String>, Of)> {
-        let texts: [(_, _, Of); 11] = [
-            ("type", &self.r#type, |event| &event.kind),
-            ("kind", &self.kind, |event| &event.involved_object.kind),
-            ("reason", &self.reason, |event| &event.reason),
-            ("namespace", &self.namespace, |event| {
-                &event.metadata.namespace
-            }),
-            ("name", &self.name, |event| &event.involved_object.name),
-            ("apiVersion", &self.api_version, |event| {
-                &event.involved_object.api_version
-            }),
-            ("component", &self.component, |event| {
-                &event.source.component
-            }),
-            ("host", &self.host, |event| &event.source.host),
-            ("reportingComponent", &self.reporting_component, |event| {
-                &event.reporting_component
-            }),
-            ("action", &self.action, |event| &event.action),
-            ("message", &self.message, |event| &event.message),
-        ];
-        texts
-            .into_iter()
-            .filter(|(_, pattern, _)| !pattern.value.is_empty())
+        let texts = TEXTS
+            .iter()
+            .map(|(name, asked, of)| (*name, asked(self), *of));
+        texts.filter(|(_, pattern, _)| !pattern.value.is_empty())
     }
 
     /// What is asked of labels and annotations: the name of the key, the patterns, and which map.

@@ -137,7 +137,7 @@ fn told(explanation: &Explanation<'_>) -> Resolution {
     for step in &explanation.steps {
         match step {
             Step::Drop(verdict) => told.dropped |= verdict.matches(),
-            Step::Match(verdict, receiver) if verdict.matches() => {
+            Step::Match(verdict, receiver, None) if verdict.matches() => {
                 told.receivers.extend(receiver);
             }
             Step::Sample { has, .. } => told.sampled_out += u64::from(!has),
@@ -427,5 +427,53 @@ fn what_is_not_in_the_sample_is_not_looked_up() {
         let mut event = Event::default();
         event.metadata.uid = uid.to_owned();
         assert_eq!(route.resolve(&event).reads_object, reads_object, "{uid}");
+    }
+}
+
+#[test]
+fn a_throttle_is_that_of_the_nearest_route_that_has_one() {
+    let tree = "match: [{receiver: a}]
+routes:
+- throttle: {period: 1m}
+  match: [{receiver: b}, {}]
+  routes:
+  - match: [{receiver: a}]
+  - throttle: {period: 2m}
+    match: [{receiver: b}]
+- match: [{receiver: b}]";
+    let (route, _) = compile(tree, &["a", "b"]);
+    let resolution = route.unwrap().resolve(&Event::default());
+    let periods: Vec<_> = (0..resolution.receivers.len())
+        .map(|at| Some(resolution.throttle(at)?.period.as_secs()))
+        .collect();
+    assert_eq!(periods, [None, Some(60), Some(60), Some(120), None]);
+}
+
+#[test]
+fn what_is_wrong_with_a_throttle_is_told_with_its_place() {
+    for (throttle, told) in [
+        (
+            "{}",
+            "1:11: throttle: a throttle needs a `period`, such as 5m",
+        ),
+        (
+            "{period: 10ms}",
+            "1:20: throttle.period: must be at least 1s",
+        ),
+        (
+            "{period: 25h}",
+            "1:20: throttle.period: must be at most 24h",
+        ),
+        (
+            "{period: 1m, by: [reason, involvedobject]}",
+            "1:37: throttle.by[1]: events can't be told apart by `involvedobject`: did you mean `involvedObject`?",
+        ),
+        (
+            "{period: 1m, by: [labels]}",
+            "1:29: throttle.by[0]: events can't be told apart by `labels`: there are involvedObject, type, kind, reason, namespace, name, apiVersion, component, host, reportingComponent, action, message",
+        ),
+    ] {
+        let (route, _) = compile(&format!("throttle: {throttle}"), &[]);
+        assert_eq!(route.unwrap_err().to_string(), told);
     }
 }

@@ -31,4 +31,5 @@ mod replay;
 mod setup;
 mod soak;
 mod support;
+mod throttle;
 mod wire;

@@ -25,8 +25,8 @@ routes:
     let failure = |field, cause| Failure { field, cause };
     let [
         Step::Drop(drop),
-        Step::Match(first, Some(_)),
-        Step::Match(second, Some(_)),
+        Step::Match(first, Some(_), None),
+        Step::Match(second, Some(_), None),
         Step::Route { place, walked },
     ] = explanation.steps.as_slice()
     else {
@@ -104,7 +104,7 @@ fn any_leaf() -> impl Strategy<Value = RouteConfig> {
         drop,
         r#match,
         sample,
-        routes: Vec::new(),
+        ..RouteConfig::default()
     })
 }
 
