@@ -77,6 +77,9 @@ pub struct Event {
     /// The object that it is about.
     #[serde(deserialize_with = "or_default")]
     pub involved_object: InvolvedObject,
+    /// The labels of its namespace; `None` if they are not known. Only rules ask for them.
+    #[serde(skip)]
+    pub namespace_labels: Option<BTreeMap<String, String>>,
     /// How many of its kind a throttle has held back before it.
     #[serde(deserialize_with = "lenient::integer")]
     pub suppressed: i64,

@@ -57,6 +57,8 @@ pub struct Route {
     matches: Vec<Match>,
     sample: Option<Sample>,
     routes: Vec<Route>,
+    /// A rule, here or below, asks for labels of namespaces.
+    reads_namespaces: bool,
     place: Place,
 }
 
@@ -155,11 +157,8 @@ impl Route {
                 "routes are nested more than {MAX_DEPTH} deep"
             )));
         }
-        let drop = config
-            .drop
-            .iter()
-            .map(|rule| Rule::compile(rule, warnings))
-            .collect();
+        let drop = config.drop.iter();
+        let drop: Vec<_> = drop.map(|rule| Rule::compile(rule, warnings)).collect();
         let own = config.throttle.as_ref().map(Throttle::compile);
         let throttle = own.transpose()?.map(Arc::new).or(throttle.cloned());
         let mut matches = Vec::new();
@@ -182,14 +181,23 @@ impl Route {
                 let (place, throttle) = (Place::of(below), throttle.as_ref());
                 Self::compile_below(below, receivers, place, throttle, depth + 1, warnings)
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut rules = drop.iter().chain(matches.iter().map(|one| &one.rule));
+        let reads_namespaces =
+            rules.any(Rule::reads_namespace) || routes.iter().any(Self::reads_namespaces);
         Ok(Self {
             drop,
             matches,
             sample,
             routes,
+            reads_namespaces,
             place,
         })
+    }
+
+    /// Whether any rule asks for the labels of namespaces, so that events should have them.
+    pub fn reads_namespaces(&self) -> bool {
+        self.reads_namespaces
     }
 
     /// Where `event` goes.

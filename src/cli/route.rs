@@ -310,6 +310,10 @@ impl Note {
                 "{field}: there is none to match {}",
                 visible(pattern)
             )),
+            Cause::Unknown { pattern } => Self::Plain(format!(
+                "{field}: not known here, to match {}",
+                visible(pattern)
+            )),
             Cause::Invalid { pattern } => Self::Plain(format!(
                 "{field}: {} is no regular expression",
                 visible(pattern)

@@ -219,7 +219,12 @@ impl<'a> Families<'a> {
             "Lookups by whether they needed no request of their own, or made one.",
             &["outcome"],
         )?;
-        Ok(LookupMetrics::new(&results, &cache, incumbent))
+        let namespaces = self.counters(
+            "namespace_labels_total",
+            "Events that needed the labels of their namespace, by whether those were known.",
+            &["result"],
+        )?;
+        Ok(LookupMetrics::new(&results, &cache, &namespaces, incumbent))
     }
 
     pub(super) fn api(&self) -> prometheus::Result<ApiMetrics> {

@@ -78,6 +78,11 @@ pub enum Cause<'a> {
         /// What is asked.
         pattern: &'a str,
     },
+    /// The labels of the namespace are not known.
+    Unknown {
+        /// What is asked.
+        pattern: &'a str,
+    },
     /// The pattern is no regular expression, and never matches.
     Invalid {
         /// As it is written.

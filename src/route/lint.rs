@@ -270,10 +270,7 @@ fn delivers(route: &RouteConfig) -> bool {
 }
 
 fn never_matches(rule: &RuleConfig) -> bool {
-    let patterns = rule.texts().map(|(_, pattern, _)| pattern);
-    let entries = rule.labels.values().chain(rule.annotations.values());
-    patterns
-        .chain(entries)
+    rule.patterns()
         .any(|pattern| Pattern::new(&pattern.value).is_err())
         || rule.not.as_ref().is_some_and(|not| not.is_empty())
 }

@@ -477,3 +477,43 @@ fn what_is_wrong_with_a_throttle_is_told_with_its_place() {
         assert_eq!(route.unwrap_err().to_string(), told);
     }
 }
+
+#[test]
+fn labels_of_a_namespace_match_only_where_they_are_known() {
+    let tree = "routes:
+- {match: [{namespaceLabels: {team: ^web$}, receiver: r}]}
+- {match: [{not: {namespaceLabels: {team: ^web$}}, receiver: not}]}";
+    let (route, _) = compile(tree, &["r", "not"]);
+    let route = route.unwrap();
+    assert!(route.reads_namespaces());
+    let labels = |team: &str| Some([("team".to_owned(), team.to_owned())].into());
+    let pattern = "^web$";
+    for (known, receiver, cause) in [
+        (labels("web"), 0, None),
+        (
+            labels("api"),
+            1,
+            Some(Cause::Differs {
+                pattern,
+                value: "api",
+            }),
+        ),
+        (Some(BTreeMap::new()), 1, Some(Cause::Absent { pattern })),
+        (None, 1, Some(Cause::Unknown { pattern })),
+    ] {
+        let event = Event {
+            namespace_labels: known,
+            ..Event::default()
+        };
+        let explanation = route.explain(&event);
+        assert_eq!(explanation.resolution.receivers, [ReceiverId(receiver)]);
+        assert!(!explanation.resolution.reads_object, "nothing to look up");
+        let Step::Match(verdict, ..) = &explanation.steps[1] else {
+            panic!("{explanation:?}");
+        };
+        let failed = verdict.failures.first().map(|failure| &failure.cause);
+        assert_eq!(failed, cause.as_ref());
+    }
+    let (route, _) = compile("match: [{labels: {a: b}, receiver: r}]", &["r"]);
+    assert!(!route.unwrap().reads_namespaces());
+}

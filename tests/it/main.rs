@@ -25,6 +25,7 @@ mod leader;
 mod lookup;
 mod machine;
 mod migration;
+mod namespaces;
 mod opensearch;
 mod reload;
 mod replay;
