@@ -202,10 +202,11 @@ impl CatchUp {
             let Some(Routed { event, resolution }) = routed else {
                 return End::Over;
             };
-            let leg = table
-                .wanted(&resolution)
-                .find(|leg| Arc::ptr_eq(&leg.outlet, outlet));
-            let Some(leg) = leg else { continue };
+            let mut wanted: Vec<_> = table.wanted(&resolution).collect();
+            wanted.retain(|(leg, _)| Arc::ptr_eq(&leg.outlet, outlet));
+            let Some(&(leg, _)) = wanted.first() else {
+                continue;
+            };
             if outlet.has_had(&event) {
                 continue;
             }
@@ -214,9 +215,16 @@ impl CatchUp {
                 outlet.found(origin, self.router.has_routed(origin));
                 continue;
             }
+            // Where it is named twice it gets the event once here: it is enough that one throttle lets it through.
+            let mut throttles = wanted.into_iter().map(|(_, throttle)| throttle);
+            let passed = throttles.find_map(|throttle| outlet.throttles.pass(throttle, &event));
+            let Some(passed) = passed else {
+                outlet.found(origin, self.router.has_routed(origin));
+                continue;
+            };
             tokio::select! {
                 biased;
-                () = queue.push(event) => outlet.found(origin, self.router.has_routed(origin)),
+                () = queue.push(passed.into_owned()) => outlet.found(origin, self.router.has_routed(origin)),
                 Ok(()) = self.tables.changed() => {
                     self.tables.mark_changed();
                     return leave(queue);

@@ -51,10 +51,8 @@ const UID_DEADLINE: Duration = Duration::from_secs(5);
 impl Cluster {
     /// What the configuration wants watched.
     pub fn new(client: Client, config: &Config, metrics: Arc<Metrics>) -> Self {
-        let enricher = match &config.lookup {
-            Some(lookup) => Enricher::new(client.clone(), lookup, metrics.lookups()),
-            None => Enricher::default(),
-        };
+        let lookups = metrics.lookups();
+        let enricher = Enricher::new(client.clone(), config.lookup.as_ref(), lookups);
         Self {
             client,
             namespaces: match config.namespaces.as_slice() {

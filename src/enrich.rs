@@ -1,5 +1,5 @@
 //! The Enricher: completes events with what the API server does not send with them, the labels, annotations and owners of
-//! the involved object, and whether it is gone.
+//! the involved object, and whether it is gone; and the labels of its namespace.
 //!
 //! An event is never lost here and never waits longer than [`DEADLINE`]: a lookup that fails, is forbidden or late lets its
 //! events go on without, and that is counted. Lookups of one object that are wanted at a time are one request. When a
@@ -19,6 +19,7 @@ use self::api::{Answer, Failure, ObjectApi};
 use self::cache::{Object, ObjectCache};
 pub use self::limit::RateLimit;
 use self::limit::{Pause, TokenBucket};
+pub use self::namespaces::{NamespaceResult, Namespaces};
 use self::reference::Reference;
 use crate::event::Event;
 use crate::metrics::LookupMetrics;
@@ -27,6 +28,7 @@ mod api;
 mod cache;
 mod discovery;
 mod limit;
+mod namespaces;
 mod reference;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -59,7 +61,10 @@ pub enum LookupResult {
 
 /// Completes events.
 #[derive(Default)]
-pub struct Enricher(Option<Lookups>);
+pub struct Enricher {
+    lookups: Option<Lookups>,
+    namespaces: Namespaces,
+}
 
 /// Lookups of objects, and the events that wait for them.
 struct Lookups {
@@ -132,22 +137,27 @@ impl LookupResult {
 // === impl Enricher ===
 
 impl Enricher {
-    /// One that looks objects up by `client`. [`Enricher::default`] looks nothing up.
-    pub fn new(client: Client, config: &LookupConfig, metrics: LookupMetrics) -> Self {
-        Self(Some(Lookups::new(
-            Arc::new(ObjectApi::new(client, config.by_namespace)),
-            config.cache_size,
-            Arc::new(Mutex::new(TokenBucket::new(config.limit))),
-            Arc::new(Semaphore::new(CONCURRENCY)),
-            metrics,
-        )))
+    /// One that asks `client`, for objects if it is to look them up. [`Enricher::default`] asks nobody.
+    pub fn new(client: Client, config: Option<&LookupConfig>, metrics: LookupMetrics) -> Self {
+        let lookups = config.map(|config| {
+            Lookups::new(
+                Arc::new(ObjectApi::new(client.clone(), config.by_namespace)),
+                config.cache_size,
+                Arc::new(Mutex::new(TokenBucket::new(config.limit))),
+                Arc::new(Semaphore::new(CONCURRENCY)),
+                metrics.clone(),
+            )
+        });
+        Self {
+            lookups,
+            namespaces: Namespaces::new(client, metrics),
+        }
     }
 
     /// Another, for other events: requests of both together keep to the limits of one.
     #[must_use]
     pub fn another(&self) -> Self {
-        let lookups = self.0.as_ref();
-        Self(lookups.map(|lookups| {
+        let lookups = self.lookups.as_ref().map(|lookups| {
             Lookups::new(
                 Arc::clone(&lookups.api),
                 lookups.cache.size(),
@@ -155,18 +165,27 @@ impl Enricher {
                 Arc::clone(&lookups.slots),
                 lookups.metrics.clone(),
             )
-        }))
+        });
+        Self {
+            lookups,
+            namespaces: self.namespaces.another(),
+        }
+    }
+
+    /// The labels of namespaces, for the same events before they come here.
+    pub fn namespaces(&self) -> Namespaces {
+        self.namespaces.another()
     }
 
     /// Whether it looks anything up.
     pub fn is_on(&self) -> bool {
-        self.0.is_some()
+        self.lookups.is_some()
     }
 
     /// Completes an event at once, if nothing has to be asked for that or nothing may be; else it comes out of
     /// [`Self::next`], after [`DEADLINE`] at the latest.
     pub fn enrich(&mut self, event: Arc<Event>) -> Option<Arc<Event>> {
-        match &mut self.0 {
+        match &mut self.lookups {
             Some(lookups) => lookups.enrich(event),
             None => Some(event),
         }
@@ -174,21 +193,21 @@ impl Enricher {
 
     /// Whether events wait for lookups.
     pub fn is_waiting(&self) -> bool {
-        self.0
+        self.lookups
             .as_ref()
             .is_some_and(|lookups| lookups.waiting_bytes > 0)
     }
 
     /// Whether more may.
     pub fn has_room(&self) -> bool {
-        self.0
+        self.lookups
             .as_ref()
             .is_none_or(|lookups| lookups.waiting_bytes < WAITING_BYTES)
     }
 
     /// The next event whose lookup has ended; never, if none waits. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Arc<Event> {
-        match &mut self.0 {
+        match &mut self.lookups {
             Some(lookups) => lookups.next().await,
             None => std::future::pending().await,
         }

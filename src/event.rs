@@ -77,6 +77,12 @@ pub struct Event {
     /// The object that it is about.
     #[serde(deserialize_with = "or_default")]
     pub involved_object: InvolvedObject,
+    /// The labels of its namespace; `None` if they are not known. Only rules ask for them.
+    #[serde(skip)]
+    pub namespace_labels: Option<BTreeMap<String, String>>,
+    /// How many of its kind a throttle has held back before it.
+    #[serde(deserialize_with = "lenient::integer")]
+    pub suppressed: i64,
     /// Where it was read; the default for one that was not watched.
     #[serde(skip)]
     pub origin: Origin,
@@ -483,6 +489,28 @@ mod tests {
             let written: Event = serde_json::from_str(&document(&event, strict)).unwrap();
             assert_eq!(written, event);
         }
+    }
+
+    #[test]
+    fn what_was_held_back_before_it_is_told_but_where_nothing_of_ours_is() {
+        let event = Event {
+            suppressed: 3,
+            ..Event::default()
+        };
+        for (compat, told) in [
+            (Compat::Default, 3),
+            (Compat::Whole, 3),
+            (Compat::Strict, 0),
+        ] {
+            let options = DocumentOptions {
+                compat,
+                de_dot: false,
+            };
+            let read: Event = serde_json::from_str(&document(&event, options)).unwrap();
+            assert_eq!(read.suppressed, told, "{compat:?}");
+        }
+        let nothing = document(&Event::default(), DocumentOptions::default());
+        assert!(!nothing.contains("suppressed"));
     }
 
     proptest::proptest! {

@@ -1,7 +1,7 @@
 //! The Intake: hands out what was read from the watches, event by event, with the receivers that want it.
 //!
 //! Where a rule that decides, or a receiver, needs to know the involved object, the enricher has the event first, and
-//! others pass it by. Whoever asks for the next event says by that that the one before is with its receivers.
+//! others pass it by. Before that, where any rule asks for labels of namespaces, events are told those of theirs. Whoever asks for the next event says by that that the one before is with its receivers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::select_all;
 
 use crate::batch::{BatchLimits, BatchQueue, QueueProbe};
-use crate::enrich::Enricher;
+use crate::enrich::{Enricher, Namespaces};
 use crate::event::Event;
 use crate::mark::{Mark, Origin, Progress, lower};
 use crate::route::Resolution;
@@ -22,6 +22,7 @@ pub struct Intake {
     ended: bool,
     batch: VecDeque<Arc<Event>>,
     enricher: Enricher,
+    namespaces: Namespaces,
     backlog: Arc<Backlog>,
 }
 
@@ -39,7 +40,7 @@ struct InHand {
     batch: VecDeque<Origin>,
     /// What was handed out last.
     current: Option<Origin>,
-    /// Those that wait for lookups, by watch and version.
+    /// Those that wait for lookups or namespaces, by watch and version.
     waiting: BTreeMap<(usize, Mark), Waiting>,
 }
 
@@ -78,6 +79,7 @@ impl Intake {
             events,
             ended: false,
             batch: VecDeque::new(),
+            namespaces: enricher.namespaces(),
             enricher,
             backlog: Arc::new(Backlog {
                 watches,
@@ -102,22 +104,33 @@ impl Intake {
         self.settle();
         loop {
             while let Some(event) = self.batch.pop_front() {
+                let Some(event) = self.label(event, table) else {
+                    continue;
+                };
                 if let Some(routed) = self.examine(event, table) {
                     return Some(routed);
                 }
             }
-            if self.ended && !self.enricher.is_waiting() {
+            let (enricher, namespaces) = (&mut self.enricher, &mut self.namespaces);
+            if self.ended && !enricher.is_waiting() && !namespaces.is_waiting() {
                 return None;
             }
+            let has_room = enricher.has_room() && namespaces.has_room();
             tokio::select! {
                 // Those that have waited go first.
                 biased;
-                event = self.enricher.next(), if self.enricher.is_waiting() => {
+                event = enricher.next(), if enricher.is_waiting() => {
                     self.backlog.in_hand().return_waiting(event.origin);
                     let resolution = table.route.resolve(&event);
                     return Some(Routed { event, resolution });
                 }
-                batch = self.events.next(AT_ONCE), if self.enricher.has_room() && !self.ended => {
+                event = namespaces.next(), if namespaces.is_waiting() => {
+                    self.backlog.in_hand().take_back(event.origin);
+                    if let Some(routed) = self.examine(event, table) {
+                        return Some(routed);
+                    }
+                }
+                batch = self.events.next(AT_ONCE), if has_room && !self.ended => {
                     let Some(batch) = batch else {
                         self.ended = true;
                         continue;
@@ -130,7 +143,19 @@ impl Intake {
         }
     }
 
-    /// Says who wants an event, or leaves it with the enricher for a while if anybody cares about its object.
+    /// Tells an event the labels of its namespace if any rule asks for some, or leaves it to wait for them.
+    fn label(&mut self, event: Arc<Event>, table: &Table) -> Option<Arc<Event>> {
+        if !table.route.reads_namespaces() {
+            return Some(event);
+        }
+        let labelled = self.namespaces.label(event);
+        if labelled.is_none() {
+            self.backlog.in_hand().set_aside();
+        }
+        labelled
+    }
+
+    /// Says who wants an event, which is the first of those in hand, or leaves it with the enricher for a while if anybody cares about its object.
     fn examine(&mut self, event: Arc<Event>, table: &Table) -> Option<Routed> {
         let resolution = table.route.resolve(&event);
         if !self.enricher.is_on() || !table.reads_object(&resolution) {
@@ -230,6 +255,12 @@ impl InHand {
 
     /// One that has waited is handed out.
     fn return_waiting(&mut self, origin: Origin) {
+        self.take_back(origin);
+        self.hand_out();
+    }
+
+    /// One that has waited is the first of the batch again.
+    fn take_back(&mut self, origin: Origin) {
         let key = (origin.watch, origin.version);
         if let Some(waiting) = self.waiting.get_mut(&key) {
             waiting.count -= 1;
@@ -237,6 +268,6 @@ impl InHand {
                 self.waiting.remove(&key);
             }
         }
-        self.current = Some(origin);
+        self.batch.push_front(origin);
     }
 }

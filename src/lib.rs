@@ -49,6 +49,7 @@ pub mod sink;
 pub mod source;
 pub mod telemetry;
 pub mod template;
+pub mod throttle;
 pub mod yaml;
 
 /// The version of the program.

@@ -58,6 +58,10 @@ pub struct SourceMetrics {
 pub struct RouterMetrics {
     /// Dropped by a rule, and wanted by no other route.
     pub drop_rule: IntCounter,
+    /// Left out by a sample, and wanted by no other route.
+    pub sample: IntCounter,
+    /// Each event that a sample left out, once a route.
+    pub sampled_out: IntCounter,
     /// Wanted by no route.
     pub no_route: IntCounter,
     occurrences: Arc<Mutex<Occurrences>>,
@@ -77,6 +81,8 @@ pub struct ReceiverMetrics {
     pub rejected: IntCounter,
     pub queue_full: IntCounter,
     pub too_old: IntCounter,
+    pub throttled: IntCounter,
+    pub kinds_forgotten: IntCounter,
     pub expired: IntCounter,
     pub parked: Gauge,
     pub setup_incomplete: Gauge,
@@ -104,6 +110,8 @@ struct ReceiverFamilies {
     retried: IntCounterVec,
     rejected: IntCounterVec,
     dropped: IntCounterVec,
+    throttled: IntCounterVec,
+    kinds_forgotten: IntCounterVec,
     expired: IntCounterVec,
     parked: GaugeVec,
     setup_incomplete: GaugeVec,
@@ -249,6 +257,8 @@ impl Metrics {
             rejected: families.rejected.with_label_values(labels),
             queue_full: families.dropped.with_label_values(&[name, "queue_full"]),
             too_old: families.dropped.with_label_values(&[name, "max_event_age"]),
+            throttled: families.throttled.with_label_values(labels),
+            kinds_forgotten: families.kinds_forgotten.with_label_values(labels),
             expired: families.expired.with_label_values(labels),
             parked: families.parked.with_label_values(labels),
             setup_incomplete: families.setup_incomplete.with_label_values(labels),

@@ -15,6 +15,8 @@ use crate::intake::Backlog;
 use crate::mark::{Mark, Origin};
 use crate::metrics::ReceiverMetrics;
 use crate::receiver::OnFull;
+use crate::route::Throttle;
+use crate::throttle::Throttles;
 
 /// The way to one receiver.
 pub struct Outlet {
@@ -24,6 +26,8 @@ pub struct Outlet {
     pub queue: QueueProbe,
     /// Its counters.
     pub metrics: ReceiverMetrics,
+    /// What throttles know of what it has been given.
+    pub throttles: Throttles,
     state: Mutex<State>,
 }
 
@@ -43,6 +47,8 @@ pub enum Offer {
     /// There is no room. The offerer has the queue until it [puts it back](Outlet::put_back) or
     /// [parks](Outlet::park) the receiver.
     Full {
+        /// What the receiver is to get.
+        event: Arc<Event>,
         /// The queue.
         queue: QueueSender,
         /// How long the router has waited for this receiver lately.
@@ -94,6 +100,7 @@ impl Outlet {
         Self {
             name,
             queue: queue.probe(),
+            throttles: Throttles::new(metrics.throttled.clone(), metrics.kinds_forgotten.clone()),
             metrics,
             state: Mutex::new(State {
                 missed: vec![Missed::default(); had.len()],
@@ -106,8 +113,8 @@ impl Outlet {
         }
     }
 
-    /// Offers an event that is meant for the receiver, as the router does.
-    pub fn offer(&self, event: &Arc<Event>, policy: Policy) -> Offer {
+    /// Offers an event that is meant for the receiver, unless `throttle` holds it back, as the router does.
+    pub fn offer(&self, event: &Arc<Event>, policy: Policy, throttle: Option<&Throttle>) -> Offer {
         let mut state = self.state();
         let origin = event.origin;
         let is_routed = matches!(state.served_by, ServedBy::Router(_));
@@ -124,7 +131,10 @@ impl Outlet {
         let Some(queue) = &state.queue else {
             return Offer::Done;
         };
-        if queue.try_push(event) {
+        let Some(event) = self.throttles.pass(throttle, event) else {
+            return Offer::Done;
+        };
+        if queue.try_push(&event) {
             if state.waited > Duration::ZERO && self.queue.is_half_empty() {
                 state.waited = Duration::ZERO;
             }
@@ -138,11 +148,16 @@ impl Outlet {
                 );
             }
             self.metrics.queue_full.inc();
+            self.throttles.give_up(throttle, &event);
             return Offer::Done;
         }
         let waited = state.waited;
         match state.queue.take() {
-            Some(queue) => Offer::Full { queue, waited },
+            Some(queue) => Offer::Full {
+                event: event.into_owned(),
+                queue,
+                waited,
+            },
             None => Offer::Done,
         }
     }
@@ -375,7 +390,7 @@ mod tests {
         outlet.park(&had);
         for (watch, version) in [(0, 11), (0, 12), (0, 13), (1, 11), (1, 12), (1, 13)] {
             assert!(matches!(
-                outlet.offer(&event(watch, version), Policy::default()),
+                outlet.offer(&event(watch, version), Policy::default(), None),
                 Offer::Done
             ));
         }
@@ -395,7 +410,7 @@ mod tests {
         assert_eq!(expired(), 2, "once");
         // The router comes to one that the catch-up has found first.
         outlet.found(event(1, 15).origin, false);
-        outlet.offer(&event(1, 15), Policy::default());
+        outlet.offer(&event(1, 15), Policy::default(), None);
         assert!(outlet.close_accounts(&[at(13), at(20)]));
         assert_eq!(expired(), 4);
     }
@@ -404,7 +419,7 @@ mod tests {
     fn routes_that_change_leave_nothing_to_compare() {
         let (outlet, sender, _queued, backlog) = parked();
         outlet.forget_missed();
-        outlet.offer(&event(0, 14), Policy::default());
+        outlet.offer(&event(0, 14), Policy::default(), None);
         // Found, and none of those that were counted.
         outlet.found(event(0, 12).origin, true);
         outlet.return_to(&backlog, &[at(14); 2], sender);

@@ -301,6 +301,11 @@ impl Account {
         self.sum(|outlet| outlet.metrics.delivered.get())
     }
 
+    /// How many events throttles have held back.
+    pub fn throttled(&self) -> u64 {
+        self.sum(|outlet| outlet.metrics.throttled.get())
+    }
+
     /// How many deliveries are not settled; an event that is not routed yet counts as one.
     pub fn left(&self) -> u64 {
         let unrouted = u64::try_from(self.backlog.events()).unwrap_or(u64::MAX);

@@ -3,11 +3,14 @@
 //! The incumbent's semantics, exactly. In every [`Route`], starting at the root: if any `drop` rule matches, neither the
 //! route nor those below it want the event. Else every `match` rule is tried, in order, and each that matches and names a
 //! receiver delivers to it, so that a receiver named twice receives twice. The routes below are walked if every `match`
-//! rule matched, of which none counts as all.
+//! rule matched, of which none counts as all. What is ours: where a route has a `sample`, an event that gets past its rules
+//! and is not in the sample goes no further in it; and a `throttle`, of the route or the nearest above it, goes along with
+//! each delivery, to be asked by whoever makes it.
 //!
 //! Compiled once, when the configuration is loaded; resolving is pure. To explain is to resolve and to be told of each step.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -19,11 +22,15 @@ pub use self::explain::{Cause, Explanation, Failure, Step, Verdict};
 pub use self::lint::{Findings, lint};
 use self::rule::Rule;
 pub use self::rule::RuleConfig;
+pub use self::sample::Sample;
+pub use self::throttle::{Throttle, ThrottleConfig};
 
 mod explain;
 mod lint;
 pub mod pattern;
 mod rule;
+mod sample;
+mod throttle;
 
 /// A route as the configuration gives it.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -34,6 +41,11 @@ pub struct RouteConfig {
     pub drop: Vec<Located<RuleConfig>>,
     /// What to deliver, and where.
     pub r#match: Vec<Located<RuleConfig>>,
+    /// The share of the events that get any further once `match` has matched, by a hash of their uids: `0.1` is a tenth.
+    #[cfg_attr(test, schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0)))]
+    pub sample: Option<Located<f64>>,
+    /// Holds back what comes too often: of each kind, receivers of this route and of those below get one event in a period.
+    pub throttle: Option<Located<ThrottleConfig>>,
     /// Walked if every rule of `match` matched.
     pub routes: Vec<Located<RouteConfig>>,
 }
@@ -43,7 +55,10 @@ pub struct RouteConfig {
 pub struct Route {
     drop: Vec<Rule>,
     matches: Vec<Match>,
+    sample: Option<Sample>,
     routes: Vec<Route>,
+    /// A rule, here or below, asks for labels of namespaces.
+    reads_namespaces: bool,
     place: Place,
 }
 
@@ -65,8 +80,12 @@ pub struct ReceiverId(pub usize);
 pub struct Resolution {
     /// In the order of delivery.
     pub receivers: Vec<ReceiverId>,
+    /// What those have to be asked, by the same places; it ends with the last that has one.
+    throttles: Vec<Option<Arc<Throttle>>>,
     /// Whether any route dropped it.
     pub dropped: bool,
+    /// How many routes' samples left it out.
+    pub sampled_out: u64,
     /// Whether labels or annotations of the involved object had a say in this.
     pub reads_object: bool,
 }
@@ -75,6 +94,7 @@ pub struct Resolution {
 struct Match {
     rule: Rule,
     receiver: Option<ReceiverId>,
+    throttle: Option<Arc<Throttle>>,
 }
 
 /// How deep routes may nest.
@@ -121,13 +141,14 @@ impl Route {
             .enumerate()
             .map(|(at, name)| (*name, ReceiverId(at)))
             .collect();
-        Self::compile_below(config, &names, Place::default(), 0, warnings)
+        Self::compile_below(config, &names, Place::default(), None, 0, warnings)
     }
 
     fn compile_below(
         config: &RouteConfig,
         receivers: &BTreeMap<&str, ReceiverId>,
         place: Place,
+        throttle: Option<&Arc<Throttle>>,
         depth: usize,
         warnings: &mut Vec<Problem>,
     ) -> Result<Self, Problem> {
@@ -136,11 +157,10 @@ impl Route {
                 "routes are nested more than {MAX_DEPTH} deep"
             )));
         }
-        let drop = config
-            .drop
-            .iter()
-            .map(|rule| Rule::compile(rule, warnings))
-            .collect();
+        let drop = config.drop.iter();
+        let drop: Vec<_> = drop.map(|rule| Rule::compile(rule, warnings)).collect();
+        let own = config.throttle.as_ref().map(Throttle::compile);
+        let throttle = own.transpose()?.map(Arc::new).or(throttle.cloned());
         let mut matches = Vec::new();
         for rule in &config.r#match {
             let receiver = rule
@@ -150,21 +170,34 @@ impl Route {
             matches.push(Match {
                 rule: Rule::compile(rule, warnings),
                 receiver,
+                throttle: throttle.clone(),
             });
         }
+        let sample = config.sample.as_ref().map(Sample::compile).transpose()?;
         let routes = config
             .routes
             .iter()
             .map(|below| {
-                Self::compile_below(below, receivers, Place::of(below), depth + 1, warnings)
+                let (place, throttle) = (Place::of(below), throttle.as_ref());
+                Self::compile_below(below, receivers, place, throttle, depth + 1, warnings)
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut rules = drop.iter().chain(matches.iter().map(|one| &one.rule));
+        let reads_namespaces =
+            rules.any(Rule::reads_namespace) || routes.iter().any(Self::reads_namespaces);
         Ok(Self {
             drop,
             matches,
+            sample,
             routes,
+            reads_namespaces,
             place,
         })
+    }
+
+    /// Whether any rule asks for the labels of namespaces, so that events should have them.
+    pub fn reads_namespaces(&self) -> bool {
+        self.reads_namespaces
     }
 
     /// Where `event` goes.
@@ -189,15 +222,30 @@ impl Route {
                 return;
             }
         }
-        let mut all = true;
-        for Match { rule, receiver } in &self.matches {
-            resolution.reads_object |= rule.reads_object(event);
-            see(Seen::Match(rule, *receiver));
+        let left_out = self.sample.as_ref().filter(|sample| !sample.has(event));
+        let (mut all, mut any) = (true, self.matches.is_empty());
+        for Match {
+            rule,
+            receiver,
+            throttle,
+        } in &self.matches
+        {
+            let receiver = receiver.filter(|_| left_out.is_none());
+            resolution.reads_object |= left_out.is_none() && rule.reads_object(event);
+            see(Seen::Match(rule, receiver, throttle.as_deref()));
             if rule.matches(event) {
-                resolution.receivers.extend(receiver);
+                any = true;
+                resolution.add(receiver, throttle.as_ref());
             } else {
                 all = false;
             }
+        }
+        if let Some(sample) = self.sample.as_ref().filter(|_| any) {
+            see(Seen::Sample(sample, left_out.is_none()));
+        }
+        if left_out.is_some() {
+            resolution.sampled_out += u64::from(any);
+            return;
         }
         if !all {
             see(Seen::PassedOver(&self.routes));
@@ -207,6 +255,24 @@ impl Route {
             see(Seen::Route(route));
             route.walk(event, resolution, see);
         }
+    }
+}
+
+// === impl Resolution ===
+
+impl Resolution {
+    /// What the receiver at this place has to be asked.
+    pub fn throttle(&self, at: usize) -> Option<&Throttle> {
+        self.throttles.get(at)?.as_deref()
+    }
+
+    fn add(&mut self, receiver: Option<ReceiverId>, throttle: Option<&Arc<Throttle>>) {
+        let Some(receiver) = receiver else { return };
+        if let Some(throttle) = throttle {
+            self.throttles.resize(self.receivers.len(), None);
+            self.throttles.push(Some(Arc::clone(throttle)));
+        }
+        self.receivers.push(receiver);
     }
 }
 

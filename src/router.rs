@@ -16,7 +16,7 @@ use crate::intake::{Intake, Routed};
 use crate::metrics::RouterMetrics;
 use crate::outlet::{Offer, Outlet, Policy};
 use crate::receiver::Changes;
-use crate::route::{ReceiverId, Resolution, Route};
+use crate::route::{ReceiverId, Resolution, Route, Throttle};
 
 /// Who gets what. It changes as a whole, when a configuration is read anew.
 pub struct Table {
@@ -68,13 +68,16 @@ impl Table {
     /// Whether anybody cares about the involved object.
     pub fn reads_object(&self, resolution: &Resolution) -> bool {
         let mut legs = self.wanted(resolution);
-        resolution.reads_object || legs.any(|leg| leg.reads_object)
+        resolution.reads_object || legs.any(|(leg, _)| leg.reads_object)
     }
 
-    /// The receivers that want an event.
-    pub fn wanted<'a>(&'a self, resolution: &'a Resolution) -> impl Iterator<Item = &'a Leg> {
-        let ids = resolution.receivers.iter();
-        ids.filter_map(|&ReceiverId(at)| self.legs.get(at))
+    /// The receivers that want an event, and what they have to be asked.
+    pub fn wanted<'a>(
+        &'a self,
+        resolution: &'a Resolution,
+    ) -> impl Iterator<Item = (&'a Leg, Option<&'a Throttle>)> {
+        let ids = resolution.receivers.iter().enumerate();
+        ids.filter_map(|(at, &ReceiverId(id))| Some((self.legs.get(id)?, resolution.throttle(at))))
     }
 
     /// Where a receiver stands in it, if it does.
@@ -127,9 +130,12 @@ impl Router {
     async fn deliver(&mut self, table: &Table, routed: Routed) {
         let Routed { event, resolution } = routed;
         self.metrics.happened(&event);
+        self.metrics.sampled_out.inc_by(resolution.sampled_out);
         if resolution.receivers.is_empty() {
             let cause = if resolution.dropped {
                 &self.metrics.drop_rule
+            } else if resolution.sampled_out > 0 {
+                &self.metrics.sample
             } else {
                 &self.metrics.no_route
             };
@@ -139,8 +145,14 @@ impl Router {
         if let Some(watch) = self.intake.backlog().watches().get(event.origin.watch) {
             watch.route(event.origin.version);
         }
-        for leg in table.wanted(&resolution) {
-            if let Offer::Full { queue, waited } = leg.outlet.offer(&event, leg.policy) {
+        for (leg, throttle) in table.wanted(&resolution) {
+            let offer = leg.outlet.offer(&event, leg.policy, throttle);
+            if let Offer::Full {
+                event,
+                queue,
+                waited,
+            } = offer
+            {
                 self.wait(table, leg, &event, queue, waited).await;
             }
         }
@@ -193,7 +205,7 @@ impl Router {
         );
         leg.outlet.park(&self.intake.backlog().routed());
         // This one passes it by already.
-        leg.outlet.offer(event, leg.policy);
+        leg.outlet.offer(event, leg.policy, None);
         let outlet = Arc::clone(&leg.outlet);
         // Nobody is there any more to bring it back only when the program ends.
         let _ = parking.send(Parked { outlet, queue });

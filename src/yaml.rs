@@ -12,11 +12,13 @@ use std::ops::Deref;
 use crate::event::visible;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 
+pub use self::duration::duration;
 pub use self::nearest::nearest;
 pub use self::problems::Problems;
 pub use self::switch::Switch;
 
 mod de;
+mod duration;
 mod expand;
 mod nearest;
 mod node;

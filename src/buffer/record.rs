@@ -12,9 +12,8 @@ const MARK: u8 = 0xf5;
 const HEAD: usize = 9;
 /// No event is nearly as heavy; what claims to be is damaged.
 const MAX_LENGTH: usize = 16 << 20;
-/// An Event as it is, without what documents are mended by.
 const AS_IT_IS: DocumentOptions = DocumentOptions {
-    compat: Compat::Strict,
+    compat: Compat::Whole,
     de_dot: false,
 };
 

@@ -79,7 +79,7 @@ async fn complete(
         cache_size: lookup.cache_size.max(BOUNDS.events),
         ..lookup.clone()
     };
-    let mut enricher = Enricher::new(client, &lookup, metrics.lookups());
+    let mut enricher = Enricher::new(client, Some(&lookup), metrics.lookups());
     let (wanted, mut events): (Vec<Event>, Vec<Event>) = std::mem::take(&mut latest.events)
         .into_iter()
         .partition(reads_object);

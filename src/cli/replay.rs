@@ -21,7 +21,7 @@ use super::{
 use crate::batch::QueueSender;
 use crate::pipeline::Origins;
 use crate::receiver::OnFull;
-use crate::route::RouteConfig;
+use crate::route::{RouteConfig, Throttle};
 use crate::sink::http::Secrets;
 use crate::sink::preview::Preview;
 use crate::telemetry;
@@ -88,13 +88,17 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         () = stop => Ok(()),
     };
     let (delivered, rejected, left) = (account.delivered(), account.rejected(), account.left());
+    let held_back = match account.throttled() {
+        0 => String::new(),
+        throttled => format!(", {throttled} held back by throttles"),
+    };
     let Input {
         read,
         unread,
         is_whole,
     } = input;
     complain(format_args!(
-        "{} read, {} taken, {rejected} rejected",
+        "{} read, {} taken, {rejected} rejected{held_back}",
         counted(read, "event", "events"),
         counted(delivered, "delivery", "deliveries")
     ));
@@ -188,7 +192,8 @@ fn dry_run(
         let Some(event) = readable(event, &mut unread) else {
             continue;
         };
-        for at in route.resolve(&event).receivers {
+        let resolution = route.resolve(&event);
+        for (place, at) in resolution.receivers.iter().enumerate() {
             let (preview, reason) = match sinks[at.0].preview(&event) {
                 Ok(preview) => (preview, None),
                 Err(reason) => (Preview::default(), Some(reason)),
@@ -197,6 +202,7 @@ fn dry_run(
             let line = DryLine {
                 event: event.key().to_string(),
                 receiver: &names[at.0],
+                throttle: resolution.throttle(place),
                 preview,
                 rejected: reason,
             };
@@ -224,6 +230,9 @@ pub(super) fn secrets_of_environment() -> Secrets {
 struct DryLine<'a> {
     event: String,
     receiver: &'a str,
+    /// What may hold it back, by those before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    throttle: Option<&'a Throttle>,
     #[serde(flatten)]
     preview: Preview,
     /// Why it would go to the dead letter instead.

@@ -12,7 +12,7 @@ use super::live::Live;
 use super::{Loaded, Output, UsageError, counted, exit_code, load, one_input, readable, say};
 use crate::enrich::LookupConfig;
 use crate::event::{Event, visible};
-use crate::route::{Cause, Explanation, Failure, ReceiverId, Step, Verdict};
+use crate::route::{Cause, Explanation, Failure, ReceiverId, Step, Throttle, Verdict};
 
 mod diff;
 
@@ -52,6 +52,9 @@ struct Line<'a> {
     receivers: Vec<&'a str>,
     /// Whether any route dropped it.
     dropped: bool,
+    /// Whether any route's sample left it out.
+    #[serde(rename = "sampledOut")]
+    sampled_out: bool,
     steps: Vec<LineStep<'a>>,
 }
 
@@ -73,7 +76,17 @@ enum Outcome<'a> {
         /// Who gets the event by this rule.
         #[serde(skip_serializing_if = "Option::is_none")]
         receiver: Option<&'a str>,
+        /// What may hold it back from them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        throttle: Option<&'a Throttle>,
         failed: &'a [Failure<'a>],
+    },
+    #[serde(rename_all = "camelCase")]
+    Sample {
+        sample: f64,
+        /// Of the event's uid, between 0 and 1.
+        position: f64,
+        sampled_out: bool,
     },
     Route {
         walked: bool,
@@ -161,11 +174,13 @@ fn tell_program<'a>(
     name: &impl Fn(ReceiverId) -> &'a str,
 ) -> anyhow::Result<()> {
     let steps = explanation.steps.iter().map(|step| {
-        let rule = |verdict, receiver: Option<&ReceiverId>| {
+        let rule = |verdict, receiver: Option<ReceiverId>, throttle: Option<_>| {
             let verdict: &Verdict<'_> = verdict;
+            let receiver = receiver.filter(|_| verdict.matches());
             Outcome::Rule {
                 matches: verdict.matches(),
-                receiver: receiver.filter(|_| verdict.matches()).map(|at| name(*at)),
+                receiver: receiver.map(name),
+                throttle: throttle.filter(|_| receiver.is_some()),
                 failed: &verdict.failures,
             }
         };
@@ -175,8 +190,17 @@ fn tell_program<'a>(
             line: place.position.line,
             column: place.position.column,
             outcome: match step {
-                Step::Drop(verdict) => rule(verdict, None),
-                Step::Match(verdict, receiver) => rule(verdict, receiver.as_ref()),
+                Step::Drop(verdict) => rule(verdict, None, None),
+                Step::Match(verdict, receiver, throttle) => rule(verdict, *receiver, *throttle),
+                &Step::Sample {
+                    sample,
+                    position,
+                    has,
+                } => Outcome::Sample {
+                    sample: sample.share,
+                    position,
+                    sampled_out: !has,
+                },
                 Step::Route { walked, .. } => Outcome::Route { walked: *walked },
             },
         }
@@ -185,6 +209,7 @@ fn tell_program<'a>(
         event: &event.key().to_string(),
         receivers: names(&explanation.resolution.receivers, name),
         dropped: explanation.resolution.dropped,
+        sampled_out: explanation.resolution.sampled_out > 0,
         steps: steps.collect(),
     };
     say(format_args!("{}", serde_json::to_string(&line)?))
@@ -259,13 +284,19 @@ impl Row {
             Step::Drop(verdict) if verdict.matches() => {
                 ("yes", vec![Note::plain("dropped: its route ends here")])
             }
-            Step::Match(verdict, receiver) if verdict.matches() => {
+            Step::Match(verdict, receiver, throttle) if verdict.matches() => {
                 let to = receiver.map(|at| Note::Plain(format!("to {}", name(at))));
-                ("yes", to.into_iter().collect())
+                let throttle = throttle.filter(|_| to.is_some()).map(Note::throttled);
+                let throttle = throttle.into_iter().flatten();
+                ("yes", to.into_iter().chain(throttle).collect())
             }
-            Step::Drop(verdict) | Step::Match(verdict, _) => {
+            Step::Drop(verdict) | Step::Match(verdict, ..) => {
                 ("no", verdict.failures.iter().map(Note::of).collect())
             }
+            Step::Sample { has: true, .. } => ("yes", Vec::new()),
+            Step::Sample {
+                sample, position, ..
+            } => ("no", Note::sampled_out(sample.share, *position)),
             Step::Route { walked: true, .. } => ("", Vec::new()),
             Step::Route { walked: false, .. } => (
                 "",
@@ -308,6 +339,24 @@ impl Note {
         Self::Plain(text.to_owned())
     }
 
+    fn sampled_out(share: f64, position: f64) -> Vec<Self> {
+        vec![
+            Self::Plain(format!(
+                "sampled out: the uid is at {position:.6}, not below {share}"
+            )),
+            Self::plain("its route ends here"),
+        ]
+    }
+
+    fn throttled(throttle: &Throttle) -> [Self; 2] {
+        let by = match throttle.by().as_str() {
+            "" => "throttled:".to_owned(),
+            by => format!("throttled by {by}:"),
+        };
+        let often = format!("at most one every {}", visible(&throttle.written));
+        [Self::Plain(by), Self::Plain(often)]
+    }
+
     fn of(failure: &Failure<'_>) -> Self {
         let field = visible(failure.field);
         match failure.cause {
@@ -318,6 +367,10 @@ impl Note {
             },
             Cause::Absent { pattern } => Self::Plain(format!(
                 "{field}: there is none to match {}",
+                visible(pattern)
+            )),
+            Cause::Unknown { pattern } => Self::Plain(format!(
+                "{field}: not known here, to match {}",
                 visible(pattern)
             )),
             Cause::Invalid { pattern } => Self::Plain(format!(

@@ -119,8 +119,9 @@ pub(super) fn check_route(
         let mut warnings = findings.warnings;
         warnings.retain(|warning| !follows(warning));
         check.warnings.extend(warnings);
+        check.errors.extend(findings.errors);
         if names.is_some() {
-            check.errors.extend(findings.errors);
+            check.errors.extend(findings.unknown);
         }
     }
     let mut route = route.map(|route| route.value).unwrap_or_default();

@@ -158,7 +158,6 @@ const QUEUE_BYTES: usize = 8 << 20;
 const BUFFER_BYTES: u64 = 1 << 30;
 /// Of waits and time limits, where none at all would make a busy loop.
 const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_hours(24);
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Each of them is in memory, and every server has its limits.
 const MAX_IN_FLIGHT: usize = 32;
@@ -438,22 +437,11 @@ fn bytes(value: Option<&Located<String>>) -> Result<Option<usize>, Problem> {
     }
 }
 
-/// `500ms`, `2s`, `1m30s`, `1h`, from `shortest` to a day.
 fn duration(
     value: Option<&Located<String>>,
     shortest: Duration,
 ) -> Result<Option<Duration>, Problem> {
-    let Some(value) = value else { return Ok(None) };
-    let parsed = jiff::fmt::friendly::SpanParser::new().parse_unsigned_duration(value.value.trim());
-    match parsed {
-        Ok(duration) if duration < shortest => {
-            Err(value.problem(format!("must be at least {shortest:?}")))
-        }
-        Ok(duration) if duration > LONGEST => Err(value.problem("must be at most 24h")),
-        Ok(duration) => Ok(Some(duration)),
-        Err(_) => Err(value.problem(format!(
-            "`{}` is no duration: write for example 500ms, 2s or 1m30s",
-            value.shown()
-        ))),
-    }
+    value
+        .map(|value| yaml::duration(value, shortest))
+        .transpose()
 }

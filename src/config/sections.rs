@@ -32,8 +32,8 @@ const TOP: [&str; 15] = [
     "metricsNamePrefix",
     "route",
 ];
-const ROUTE: [&str; 3] = ["drop", "match", "routes"];
-const RULE: [&str; 17] = [
+const ROUTE: [&str; 5] = ["drop", "match", "sample", "throttle", "routes"];
+const RULE: [&str; 18] = [
     "message",
     "apiVersion",
     "kind",
@@ -47,6 +47,7 @@ const RULE: [&str; 17] = [
     "action",
     "labels",
     "annotations",
+    "namespaceLabels",
     "minCount",
     "not",
     "receiver",

@@ -780,3 +780,25 @@ fn what_is_told_shows_neither_secrets_nor_controls() {
         "{warnings:?}"
     );
 }
+
+#[test]
+fn what_is_no_share_of_the_events_is_told_with_its_place() {
+    for (share, told) in [
+        ("0", "must be above 0 and at most 1"),
+        ("-0.1", "must be above 0 and at most 1"),
+        ("1.5", "must be above 0 and at most 1"),
+        (".nan", "expected a number, found `.nan`"),
+        ("10%", "expected a number, found `10%`"),
+    ] {
+        let text = format!(
+            "route:\n  routes:\n  - match: [{{receiver: a}}]\n    sample: {share}\nreceivers: [{{name: a, stdout: {{}}}}]"
+        );
+        let found = Config::inspect(&text, &|_| None);
+        let [problem] = found.errors.as_slice() else {
+            panic!("{share}: {:?}", found.errors);
+        };
+        let problem = problem.to_string();
+        let expected = format!("4:13: route.routes[0].sample: {told}");
+        assert!(problem.starts_with(&expected), "{problem}");
+    }
+}

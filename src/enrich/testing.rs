@@ -75,7 +75,7 @@ impl Server {
             limit,
             by_namespace: false,
         };
-        Enricher::new(self.client(), &config, self.metrics.lookups())
+        Enricher::new(self.client(), Some(&config), self.metrics.lookups())
     }
 
     /// The requests since this was asked last.

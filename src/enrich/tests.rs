@@ -71,7 +71,7 @@ async fn a_heavy_answer_weighs_on_one_event_after_the_other() {
     let first = enricher.next().await;
     assert!(first.weight() > 200_000);
     // The answer is there for all of them, and in none that has not gone on; they still count as waiting.
-    let lookups = enricher.0.as_ref().unwrap();
+    let lookups = enricher.lookups.as_ref().unwrap();
     let light =
         |(event, answer): &(Arc<Event>, Option<Answer>)| event.weight() < 2_000 && answer.is_some();
     assert_eq!(lookups.completed.len(), 99);
@@ -357,7 +357,7 @@ async fn rights_are_by_namespace_where_namespaces_are_watched_one_by_one() {
             limit: None,
             by_namespace,
         };
-        let mut enricher = Enricher::new(server.client(), &config, server.metrics.lookups());
+        let mut enricher = Enricher::new(server.client(), Some(&config), server.metrics.lookups());
         for namespace in ["shop", "test", "shop", "test"] {
             let mut event = about("Pod", "web-0", UID);
             Arc::make_mut(&mut event).involved_object.namespace = namespace.to_owned();

@@ -27,6 +27,9 @@ pub enum Compat {
     Default,
     /// To the byte as the incumbent writes it.
     Strict,
+    /// The event as it is, for the exporter itself to read again: nothing mended, and nothing of ours left out.
+    #[serde(skip)]
+    Whole,
 }
 
 /// An Event about to be serialized.
@@ -84,6 +87,9 @@ impl Serialize for Document<'_> {
         map.serialize_entry("lastTimestamp", &last)?;
         if count != 0 {
             map.serialize_entry("count", &count)?;
+        }
+        if event.suppressed != 0 && options.compat != Compat::Strict {
+            map.serialize_entry("suppressed", &event.suppressed)?;
         }
         occurrence(&mut map, event)?;
         map.serialize_entry("clusterName", &event.cluster_name)?;

@@ -30,6 +30,8 @@ impl Event {
             reporting_instance,
             cluster_name,
             involved_object,
+            namespace_labels,
+            suppressed: _,
             origin: _,
         } = self;
         size_of::<Self>()
@@ -39,6 +41,7 @@ impl Event {
             + cluster_name.len()
             + related.as_ref().map_or(0, of_reference)
             + of_object(involved_object)
+            + namespace_labels.as_ref().map_or(0, entries)
     }
 }
 

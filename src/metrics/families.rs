@@ -195,6 +195,11 @@ impl<'a> Families<'a> {
         total.with_label_values(&["other"; 4]);
         Ok(RouterMetrics {
             drop_rule: filtered.with_label_values(&["drop_rule"]),
+            sample: filtered.with_label_values(&["sample"]),
+            sampled_out: self.counter(
+                "events_sampled_out_total",
+                "Times that a route's sample left out an event which its rules had matched.",
+            )?,
             no_route: filtered.with_label_values(&["no_route"]),
             occurrences: Arc::new(Mutex::new(Occurrences::new(total))),
         })
@@ -214,7 +219,12 @@ impl<'a> Families<'a> {
             "Lookups by whether they needed no request of their own, or made one.",
             &["outcome"],
         )?;
-        Ok(LookupMetrics::new(&results, &cache, incumbent))
+        let namespaces = self.counters(
+            "namespace_labels_total",
+            "Events that needed the labels of their namespace, by whether those were known.",
+            &["result"],
+        )?;
+        Ok(LookupMetrics::new(&results, &cache, &namespaces, incumbent))
     }
 
     pub(super) fn api(&self) -> prometheus::Result<ApiMetrics> {
@@ -259,6 +269,16 @@ impl<'a> Families<'a> {
                 "events_dropped_total",
                 "Events given up.",
                 &["receiver", "cause"],
+            )?,
+            throttled: self.counters(
+                "events_throttled_total",
+                "Events that a throttle held back.",
+                receiver,
+            )?,
+            kinds_forgotten: self.counters(
+                "throttle_kinds_forgotten_total",
+                "Kinds of events that throttles had to forget, because more than 8192 came.",
+                receiver,
             )?,
             expired: self.counters(
                 "events_expired_total",

@@ -1,9 +1,9 @@
-//! Lookups of involved objects.
+//! Lookups of involved objects, and of the labels of namespaces.
 
 use prometheus::{IntCounter, IntCounterVec};
 
 use super::IncumbentMetrics;
-use crate::enrich::LookupResult;
+use crate::enrich::{LookupResult, NamespaceResult};
 
 /// Counters of the enricher.
 #[derive(Clone)]
@@ -12,6 +12,8 @@ pub struct LookupMetrics {
     results: [IntCounter; LookupResult::ALL.len()],
     hits: IntCounter,
     misses: IntCounter,
+    /// By [`NamespaceResult`].
+    namespaces: [IntCounter; NamespaceResult::ALL.len()],
     incumbent: Option<IncumbentMetrics>,
 }
 
@@ -21,12 +23,15 @@ impl LookupMetrics {
     pub(super) fn new(
         results: &IntCounterVec,
         cache: &IntCounterVec,
+        namespaces: &IntCounterVec,
         incumbent: Option<IncumbentMetrics>,
     ) -> Self {
         Self {
             results: LookupResult::ALL.map(|result| results.with_label_values(&[result.as_str()])),
             hits: cache.with_label_values(&["hit"]),
             misses: cache.with_label_values(&["miss"]),
+            namespaces: NamespaceResult::ALL
+                .map(|result| namespaces.with_label_values(&[result.as_str()])),
             incumbent,
         }
     }
@@ -42,6 +47,11 @@ impl LookupMetrics {
         let without = results
             .filter(|(result, _)| !matches!(result, LookupResult::Found | LookupResult::Gone));
         without.map(|(_, counter)| counter.get()).sum()
+    }
+
+    /// Counts an event that needed the labels of its namespace, by whether they were known.
+    pub fn count_namespace(&self, result: NamespaceResult) {
+        self.namespaces[result as usize].inc();
     }
 
     /// An event needs no request of its own.

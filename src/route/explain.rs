@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::rule::Rule;
-use super::{Place, ReceiverId, Resolution, Route};
+use super::sample::{self, Sample};
+use super::{Place, ReceiverId, Resolution, Route, Throttle};
 use crate::event::Event;
 
 /// A resolution with the steps that led to it.
@@ -11,7 +12,8 @@ use crate::event::Event;
 pub struct Explanation<'a> {
     /// What comes of them.
     pub resolution: Resolution,
-    /// In their order. What comes after a `drop` that matches is not asked, and is not among them.
+    /// In their order. What comes after a `drop` that matches, or a sample that the event is not in, is not asked, and is not
+    /// among them.
     pub steps: Vec<Step<'a>>,
 }
 
@@ -20,8 +22,18 @@ pub struct Explanation<'a> {
 pub enum Step<'a> {
     /// A rule of `drop` was tried. It ends its route if it matches.
     Drop(Verdict<'a>),
-    /// A rule of `match` was tried. It delivers to the receiver, if it names one and matches.
-    Match(Verdict<'a>, Option<ReceiverId>),
+    /// A rule of `match` was tried. It delivers to the receiver, if there is one and it matches: there is none where the
+    /// route's sample leaves the event out. A throttle may hold it back all the same.
+    Match(Verdict<'a>, Option<ReceiverId>, Option<&'a Throttle>),
+    /// The sample of a route was asked, some rule of which has matched.
+    Sample {
+        /// Which.
+        sample: &'a Sample,
+        /// Where the event's uid falls between 0 and 1.
+        position: f64,
+        /// Whether the event is in it, which is so below the sample's share. Its route ends here if not.
+        has: bool,
+    },
     /// A route below: its steps follow if it is walked.
     Route {
         /// Where it stands.
@@ -66,6 +78,11 @@ pub enum Cause<'a> {
         /// What is asked.
         pattern: &'a str,
     },
+    /// The labels of the namespace are not known.
+    Unknown {
+        /// What is asked.
+        pattern: &'a str,
+    },
     /// The pattern is no regular expression, and never matches.
     Invalid {
         /// As it is written.
@@ -85,7 +102,8 @@ pub enum Cause<'a> {
 /// What is seen on the way.
 pub(super) enum Seen<'a> {
     Drop(&'a Rule),
-    Match(&'a Rule, Option<ReceiverId>),
+    Match(&'a Rule, Option<ReceiverId>, Option<&'a Throttle>),
+    Sample(&'a Sample, bool),
     Route(&'a Route),
     PassedOver(&'a [Route]),
 }
@@ -103,7 +121,14 @@ impl Route {
         let mut steps = Vec::new();
         self.walk(event, &mut resolution, &mut |seen| match seen {
             Seen::Drop(rule) => steps.push(Step::Drop(verdict(rule))),
-            Seen::Match(rule, receiver) => steps.push(Step::Match(verdict(rule), receiver)),
+            Seen::Match(rule, receiver, throttle) => {
+                steps.push(Step::Match(verdict(rule), receiver, throttle));
+            }
+            Seen::Sample(sample, has) => steps.push(Step::Sample {
+                sample,
+                position: sample::position(event),
+                has,
+            }),
             Seen::Route(route) => steps.push(Step::of_route(route, true)),
             Seen::PassedOver(routes) => {
                 steps.extend(routes.iter().map(|route| Step::of_route(route, false)));
@@ -126,7 +151,8 @@ impl<'a> Step<'a> {
     /// Where the rule or route stands.
     pub fn place(&self) -> &'a Place {
         match self {
-            Self::Drop(verdict) | Self::Match(verdict, _) => verdict.place,
+            Self::Drop(verdict) | Self::Match(verdict, ..) => verdict.place,
+            Self::Sample { sample, .. } => &sample.place,
             Self::Route { place, .. } => place,
         }
     }

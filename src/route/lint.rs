@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::pattern::Pattern;
 use super::rule::Rule;
+use super::sample::Sample;
+use super::throttle::Throttle;
 use super::{RouteConfig, RuleConfig, unknown};
 use crate::yaml::{Located, Problem, nearest};
 
@@ -14,6 +16,8 @@ use crate::yaml::{Located, Problem, nearest};
 #[derive(Debug, Default)]
 pub struct Findings {
     /// Receivers that are named and not there.
+    pub unknown: Vec<Problem>,
+    /// What else can't be run.
     pub errors: Vec<Problem>,
     /// What is odd.
     pub warnings: Vec<Problem>,
@@ -77,6 +81,10 @@ impl<'a> Lint<'a> {
                 self.receiver(name);
             }
         }
+        let sample = route.sample.as_ref().map(Sample::compile);
+        self.findings.errors.extend(sample.and_then(Result::err));
+        let throttle = route.throttle.as_ref().map(Throttle::compile);
+        self.findings.errors.extend(throttle.and_then(Result::err));
         self.twice(route);
         if !barren && !delivers(route) {
             barren = true;
@@ -167,7 +175,7 @@ impl<'a> Lint<'a> {
         }
         let near = nearest(&name.value, self.receivers.iter().copied());
         self.misspelt.extend(near);
-        self.findings.errors.push(unknown(name, near));
+        self.findings.unknown.push(unknown(name, near));
     }
 
     /// A rule without fields takes every event, and each rule that matches delivers: another one for the same receiver
@@ -262,10 +270,7 @@ fn delivers(route: &RouteConfig) -> bool {
 }
 
 fn never_matches(rule: &RuleConfig) -> bool {
-    let patterns = rule.texts().map(|(_, pattern, _)| pattern);
-    let entries = rule.labels.values().chain(rule.annotations.values());
-    patterns
-        .chain(entries)
+    rule.patterns()
         .any(|pattern| Pattern::new(&pattern.value).is_err())
         || rule.not.as_ref().is_some_and(|not| not.is_empty())
 }

@@ -42,6 +42,8 @@ pub struct RuleConfig {
     pub labels: Patterns,
     /// Of the involved object: every key must be there, and its value match.
     pub annotations: Patterns,
+    /// Of the event's namespace: every key must be there, and its value match.
+    pub namespace_labels: Patterns,
     /// How often it must have happened.
     pub min_count: i32,
     /// A rule that must not match.
@@ -52,17 +54,60 @@ pub struct RuleConfig {
 
 /// By the key of a label or an annotation.
 type Patterns = BTreeMap<String, Located<String>>;
-/// Where a text or a map of an event is found.
+/// Where a text of an event is found.
 pub(super) type Of = fn(&Event) -> &str;
-type Map = fn(&Event) -> &BTreeMap<String, String>;
+
+/// Where a rule has its pattern for a text.
+type Asked = fn(&RuleConfig) -> &Located<String>;
+
+/// The texts that rules test: what they call them, and where a rule and an event have them.
+pub(super) const TEXTS: [(&str, Asked, Of); 11] = [
+    ("type", |rule| &rule.r#type, |event| &event.kind),
+    (
+        "kind",
+        |rule| &rule.kind,
+        |event| &event.involved_object.kind,
+    ),
+    ("reason", |rule| &rule.reason, |event| &event.reason),
+    (
+        "namespace",
+        |rule| &rule.namespace,
+        |event| &event.metadata.namespace,
+    ),
+    (
+        "name",
+        |rule| &rule.name,
+        |event| &event.involved_object.name,
+    ),
+    (
+        "apiVersion",
+        |rule| &rule.api_version,
+        |event| &event.involved_object.api_version,
+    ),
+    (
+        "component",
+        |rule| &rule.component,
+        |event| &event.source.component,
+    ),
+    ("host", |rule| &rule.host, |event| &event.source.host),
+    (
+        "reportingComponent",
+        |rule| &rule.reporting_component,
+        |event| &event.reporting_component,
+    ),
+    ("action", |rule| &rule.action, |event| &event.action),
+    ("message", |rule| &rule.message, |event| &event.message),
+];
 
 /// A compiled rule.
 #[derive(Debug)]
 pub(super) struct Rule {
     /// All of them have to pass, so the order is free: what is costly comes last.
     tests: Vec<Test>,
-    /// A test, here or under `not`, is of labels or annotations.
+    /// A test, here or under `not`, is of labels or annotations of the object.
     reads_object: bool,
+    /// One is of labels of the namespace.
+    reads_namespace: bool,
     place: Place,
 }
 
@@ -80,9 +125,9 @@ enum Ask {
     Count(i64),
     /// The text behind `of` matches.
     Text { of: Of, pattern: Pattern },
-    /// The map behind `of` has the key, and its value matches.
+    /// The map has the key, and its value matches.
     Entry {
-        of: Map,
+        map: Map,
         key: String,
         pattern: Pattern,
     },
@@ -90,6 +135,14 @@ enum Ask {
     Not(Rule),
     /// A pattern that is no regular expression.
     Never,
+}
+
+/// Labels or annotations that rules test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Map {
+    Labels,
+    Annotations,
+    NamespaceLabels,
 }
 
 /// A field as the configuration has it.
@@ -113,51 +166,35 @@ impl RuleConfig {
 
     /// What is asked of texts: the name of the key, the pattern, and which text; those that are not asked are left out.
     pub(super) fn texts(&self) -> impl Iterator<Item = (&'static str, &Located<String>, Of)> {
-        let texts: [(_, _, Of); 11] = [
-            ("type", &self.r#type, |event| &event.kind),
-            ("kind", &self.kind, |event| &event.involved_object.kind),
-            ("reason", &self.reason, |event| &event.reason),
-            ("namespace", &self.namespace, |event| {
-                &event.metadata.namespace
-            }),
-            ("name", &self.name, |event| &event.involved_object.name),
-            ("apiVersion", &self.api_version, |event| {
-                &event.involved_object.api_version
-            }),
-            ("component", &self.component, |event| {
-                &event.source.component
-            }),
-            ("host", &self.host, |event| &event.source.host),
-            ("reportingComponent", &self.reporting_component, |event| {
-                &event.reporting_component
-            }),
-            ("action", &self.action, |event| &event.action),
-            ("message", &self.message, |event| &event.message),
-        ];
-        texts
-            .into_iter()
-            .filter(|(_, pattern, _)| !pattern.value.is_empty())
+        let texts = TEXTS
+            .iter()
+            .map(|(name, asked, of)| (*name, asked(self), *of));
+        texts.filter(|(_, pattern, _)| !pattern.value.is_empty())
     }
 
     /// What is asked of labels and annotations: the name of the key, the patterns, and which map.
-    fn entries(&self) -> [(&'static str, &Patterns, Map); 2] {
+    fn entries(&self) -> [(&'static str, &Patterns, Map); 3] {
         [
-            ("labels", &self.labels, |event| {
-                &event.involved_object.labels
-            }),
-            ("annotations", &self.annotations, |event| {
-                &event.involved_object.annotations
-            }),
+            ("labels", &self.labels, Map::Labels),
+            ("annotations", &self.annotations, Map::Annotations),
+            (
+                "namespaceLabels",
+                &self.namespace_labels,
+                Map::NamespaceLabels,
+            ),
         ]
+    }
+
+    /// All patterns that it gives.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &Located<String>> {
+        let entries = self.entries().into_iter();
+        let entries = entries.flat_map(|(_, patterns, _)| patterns.values());
+        self.texts().map(|(_, pattern, _)| pattern).chain(entries)
     }
 
     /// Whether it asks nothing, so that every event matches.
     pub(super) fn is_empty(&self) -> bool {
-        self.texts().next().is_none()
-            && self.labels.is_empty()
-            && self.annotations.is_empty()
-            && self.min_count == 0
-            && self.not.is_none()
+        self.patterns().next().is_none() && self.min_count == 0 && self.not.is_none()
     }
 }
 
@@ -170,10 +207,10 @@ impl Rule {
             let ask = compile(pattern, warnings).map(|pattern| Ask::Text { of, pattern });
             tests.push(Test::of_pattern(name.to_owned(), pattern, ask));
         }
-        for (name, patterns, of) in config.entries() {
+        for (name, patterns, map) in config.entries() {
             for (key, pattern) in patterns {
                 let ask = compile(pattern, warnings).map(|pattern| Ask::Entry {
-                    of,
+                    map,
                     key: key.clone(),
                     pattern,
                 });
@@ -186,6 +223,7 @@ impl Rule {
         tests.sort_by_key(Test::cost);
         Self {
             reads_object: tests.iter().any(Test::may_read_object),
+            reads_namespace: tests.iter().any(Test::reads_namespace),
             tests,
             place: Place::of(config),
         }
@@ -193,6 +231,11 @@ impl Rule {
 
     pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Whether it asks for labels of namespaces.
+    pub(super) fn reads_namespace(&self) -> bool {
+        self.reads_namespace
     }
 
     /// Whether the labels and annotations of the involved object decide if `event` matches: everything else about it does.
@@ -262,8 +305,16 @@ impl Test {
     /// Whether there are events whose object has a say.
     fn may_read_object(&self) -> bool {
         match &self.ask {
-            Ask::Entry { .. } => true,
+            Ask::Entry { map, .. } => *map != Map::NamespaceLabels,
             Ask::Not(rule) => rule.reads_object,
+            Ask::Count(_) | Ask::Text { .. } | Ask::Never => false,
+        }
+    }
+
+    fn reads_namespace(&self) -> bool {
+        match &self.ask {
+            Ask::Entry { map, .. } => *map == Map::NamespaceLabels,
+            Ask::Not(rule) => rule.reads_namespace,
             Ask::Count(_) | Ask::Text { .. } | Ask::Never => false,
         }
     }
@@ -279,8 +330,9 @@ impl Test {
         match &self.ask {
             Ask::Count(least) => event.counted() >= *least,
             Ask::Text { of, pattern } => pattern.is_match(of(event)),
-            Ask::Entry { of, key, pattern } => of(event)
-                .get(key)
+            Ask::Entry { map, key, pattern } => map
+                .of(event)
+                .and_then(|map| map.get(key))
                 .is_some_and(|value| pattern.is_match(value)),
             Ask::Not(rule) => !rule.matches(event),
             Ask::Never => false,
@@ -299,9 +351,10 @@ impl Test {
                 pattern,
                 value: of(event),
             },
-            Ask::Entry { of, key, .. } => match of(event).get(key) {
-                Some(value) => Cause::Differs { pattern, value },
-                None => Cause::Absent { pattern },
+            Ask::Entry { map, key, .. } => match map.of(event).map(|map| map.get(key)) {
+                Some(Some(value)) => Cause::Differs { pattern, value },
+                Some(None) => Cause::Absent { pattern },
+                None => Cause::Unknown { pattern },
             },
             Ask::Not(_) => Cause::Matches,
             Ask::Never => Cause::Invalid { pattern },
@@ -309,6 +362,19 @@ impl Test {
         Failure {
             field: &self.field.name,
             cause,
+        }
+    }
+}
+
+// === impl Map ===
+
+impl Map {
+    /// `None` if it is not known what it holds.
+    fn of(self, event: &Event) -> Option<&BTreeMap<String, String>> {
+        match self {
+            Self::Labels => Some(&event.involved_object.labels),
+            Self::Annotations => Some(&event.involved_object.annotations),
+            Self::NamespaceLabels => event.namespace_labels.as_ref(),
         }
     }
 }

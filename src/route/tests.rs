@@ -5,6 +5,7 @@ use crate::event::testing::recorded;
 use crate::event::{InvolvedObject, Metadata, Source};
 
 mod explain;
+mod less;
 
 /// The event of a row: the name of a recorded one, or flat fields.
 #[derive(Deserialize, Default)]
@@ -137,9 +138,10 @@ fn told(explanation: &Explanation<'_>) -> Resolution {
     for step in &explanation.steps {
         match step {
             Step::Drop(verdict) => told.dropped |= verdict.matches(),
-            Step::Match(verdict, receiver) if verdict.matches() => {
+            Step::Match(verdict, receiver, None) if verdict.matches() => {
                 told.receivers.extend(receiver);
             }
+            Step::Sample { has, .. } => told.sampled_out += u64::from(!has),
             Step::Match(..) | Step::Route { .. } => {}
         }
     }
@@ -320,7 +322,7 @@ fn dropped_and_unwanted_are_told_apart() {
         Resolution {
             receivers: vec![],
             dropped: true,
-            reads_object: false,
+            ..Resolution::default()
         }
     );
 }
@@ -386,4 +388,44 @@ fn labels_and_annotations_have_a_say_only_where_everything_else_matches() {
         let reads = |namespace| route.resolve(&event(namespace)).reads_object;
         assert_eq!((reads("shop"), reads("test")), (shop, test), "{tree}");
     }
+}
+
+#[test]
+fn labels_of_a_namespace_match_only_where_they_are_known() {
+    let tree = "routes:
+- {match: [{namespaceLabels: {team: ^web$}, receiver: r}]}
+- {match: [{not: {namespaceLabels: {team: ^web$}}, receiver: not}]}";
+    let (route, _) = compile(tree, &["r", "not"]);
+    let route = route.unwrap();
+    assert!(route.reads_namespaces());
+    let labels = |team: &str| Some([("team".to_owned(), team.to_owned())].into());
+    let pattern = "^web$";
+    for (known, receiver, cause) in [
+        (labels("web"), 0, None),
+        (
+            labels("api"),
+            1,
+            Some(Cause::Differs {
+                pattern,
+                value: "api",
+            }),
+        ),
+        (Some(BTreeMap::new()), 1, Some(Cause::Absent { pattern })),
+        (None, 1, Some(Cause::Unknown { pattern })),
+    ] {
+        let event = Event {
+            namespace_labels: known,
+            ..Event::default()
+        };
+        let explanation = route.explain(&event);
+        assert_eq!(explanation.resolution.receivers, [ReceiverId(receiver)]);
+        assert!(!explanation.resolution.reads_object, "nothing to look up");
+        let Step::Match(verdict, ..) = &explanation.steps[1] else {
+            panic!("{explanation:?}");
+        };
+        let failed = verdict.failures.first().map(|failure| &failure.cause);
+        assert_eq!(failed, cause.as_ref());
+    }
+    let (route, _) = compile("match: [{labels: {a: b}, receiver: r}]", &["r"]);
+    assert!(!route.unwrap().reads_namespaces());
 }

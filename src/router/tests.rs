@@ -348,3 +348,74 @@ receivers:
     let dropped = "x_events_dropped_total{cause=\"max_event_age\",receiver=\"chat\"} ";
     assert_eq!(server.series(dropped), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_counts_once_what_a_catch_up_reads_again() {
+    let server = Server::start(has_all(Duration::ZERO));
+    let config = "
+route:
+  routes:
+  - {match: [{receiver: free}]}
+  - {throttle: {period: 1m}, match: [{receiver: calm}]}
+receivers:
+- {name: free, stdout: {format: text}}
+- {name: calm, queue: {maxBytes: 4KiB}, stdout: {format: text}}
+";
+    let (parking, mut parked) = mpsc::unbounded_channel();
+    let (events, router, mut queues) = router_with(config, &server, Some(parking));
+    let mut all = Vec::new();
+    for at in 0..90 {
+        let mut event = Event::clone(&about("Node", "node-0", UID));
+        let (minute, second) = (at / 3, at % 3 * 20);
+        event.last_timestamp = Time::parse(&format!("2024-05-01T10:{minute:02}:{second:02}Z"));
+        event.origin.version.version = at + 1;
+        all.push(Arc::new(event));
+        events.push(Arc::clone(all.last().unwrap())).await;
+    }
+    drop(events);
+    router.run().await;
+    assert_eq!(taken(&mut queues[0]).len(), 90);
+    let batch = queues[1].next(AT_ONCE).now_or_never().flatten().unwrap();
+    let batch = batch.settle();
+    let mut told: Vec<i64> = batch.iter().map(|event| event.suppressed).collect();
+    assert!((2..10).contains(&told.len()), "{told:?}");
+
+    // What was held back since is read again, what there was no room for too, and the rest for the first time.
+    let Parked { outlet, .. } = parked.recv().await.unwrap();
+    let config = Config::parse(config, &|_| None).unwrap().config;
+    let resolution = compile(&config).unwrap().resolve(&all[0]);
+    let last = batch.last().unwrap().origin.version;
+    for event in all.iter().filter(|event| event.origin.version > last) {
+        let passed = outlet.throttles.pass(resolution.throttle(1), event);
+        told.extend(passed.map(|event| event.suppressed));
+    }
+    assert_eq!(told.remove(0), 0);
+    assert_eq!(told, [2; 29]);
+    let throttled = "x_events_throttled_total{receiver=\"calm\"} ";
+    assert_eq!(server.series(throttled), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_for_want_of_room_leaves_its_place_to_the_next() {
+    let server = Server::start(has_all(Duration::ZERO));
+    let config = "
+route: {throttle: {period: 1h}, match: [{receiver: chat}]}
+receivers: [{name: chat, onFull: drop, queue: {maxBytes: 1KiB}, stdout: {format: text}}]
+";
+    let (events, router, mut queues) = router(config, &server);
+    // Of each kind one fits, or none; the second kind's place is taken by whichever comes when there is room.
+    for (name, version) in [("a", 1), ("b", 2), ("b", 3)] {
+        let mut event = Event::clone(&about("Node", name, UID));
+        event.origin.version.version = version;
+        events.push(Arc::new(event)).await;
+    }
+    drop(events);
+    router.run().await;
+    assert_eq!(taken(&mut queues[0]), ["a"]);
+    let dropped = "x_events_dropped_total{cause=\"queue_full\",receiver=\"chat\"} ";
+    assert_eq!(
+        server.series(dropped),
+        2,
+        "the second is not held back for the first"
+    );
+}

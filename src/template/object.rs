@@ -321,6 +321,8 @@ impl<'e> Object<'e> {
         Ok(Some(match name {
             "Event" => self.part(Kind::ApiEvent(event)),
             "ClusterName" => Value::text(event.cluster_name.as_str()),
+            // Ours, and so not declared: an event that is printed whole looks as the incumbent's.
+            "Suppressed" => Value::Int(event.suppressed, IntType::Int64),
             "InvolvedObject" => self.part(Kind::InvolvedObject(&event.involved_object)),
             name => return self.api_event_field(event, name),
         }))

@@ -137,6 +137,17 @@ fn rights_are_the_least() {
     assert!(!lookups(
         "config: {omitLookup: true, receivers: [{name: a, stdout: {}}], route: {match: [{receiver: a}]}}"
     ));
+    // Namespaces are watched where a rule asks for their labels, however deep.
+    let watched = |rule: &str| {
+        let config = format!(
+            "config: {{omitLookup: true, receivers: [{{name: a, stdout: {{}}}}], route: {{routes: [{{drop: [{rule}], match: [{{receiver: a}}]}}]}}}}"
+        );
+        let release = Release::of(&config, &[]);
+        let watched = json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]});
+        release.rules().contains(&&watched)
+    };
+    assert!(watched("{not: {namespaceLabels: {env: prod}}}"));
+    assert!(!watched("{message: '\"namespaceLabels\":'}"));
     // One team's namespaces need no rights beyond them.
     let release = Release::of(&values("namespaced-values.yaml"), &[]);
     assert!(release.all("ClusterRole").is_empty() && release.all("ClusterRoleBinding").is_empty());

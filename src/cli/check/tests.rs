@@ -30,6 +30,9 @@ struct Case {
     /// For people.
     name: String,
     event: Event,
+    /// Those of its namespace, which no event has.
+    #[serde(rename = "namespaceLabels")]
+    namespace_labels: Option<BTreeMap<String, String>>,
     /// Who gets it, in any order.
     receivers: Option<Vec<Located<String>>>,
     /// What they are sent of it, by their names: `document` or `text` of `replay --dry-run`.
@@ -138,6 +141,7 @@ impl Subject {
 
     fn outcome(&self, case: &Located<Case>, path: &Path) -> Outcome {
         let mut event = case.event.clone();
+        event.namespace_labels.clone_from(&case.namespace_labels);
         if event.cluster_name.is_empty() {
             event.cluster_name.clone_from(&self.cluster_name);
         }

@@ -11,7 +11,11 @@ fn warnings(text: &str) -> Vec<String> {
         ..Located::default()
     });
     let findings = lint(&route, &names.each_ref(), true);
-    let all = findings.errors.iter().chain(&findings.warnings);
+    let all = findings
+        .errors
+        .iter()
+        .chain(&findings.unknown)
+        .chain(&findings.warnings);
     all.map(ToString::to_string).collect()
 }
 

@@ -25,8 +25,8 @@ routes:
     let failure = |field, cause| Failure { field, cause };
     let [
         Step::Drop(drop),
-        Step::Match(first, Some(_)),
-        Step::Match(second, Some(_)),
+        Step::Match(first, Some(_), None),
+        Step::Match(second, Some(_), None),
         Step::Route { place, walked },
     ] = explanation.steps.as_slice()
     else {
@@ -92,18 +92,26 @@ fn any_rule() -> impl Strategy<Value = Located<RuleConfig>> {
     })
 }
 
-fn any_route() -> impl Strategy<Value = RouteConfig> {
+fn any_leaf() -> impl Strategy<Value = RouteConfig> {
     use prop::collection::vec;
-    let rules = || (vec(any_rule(), 0..2), vec(any_rule(), 0..3));
-    let leaf = rules().prop_map(|(drop, r#match)| RouteConfig {
+    let half = Located {
+        value: 0.5,
+        ..Located::default()
+    };
+    let sample = prop::option::weighted(0.2, Just(half));
+    let rules = (vec(any_rule(), 0..2), vec(any_rule(), 0..3), sample);
+    rules.prop_map(|(drop, r#match, sample)| RouteConfig {
         drop,
         r#match,
+        sample,
         ..RouteConfig::default()
-    });
-    leaf.prop_recursive(3, 12, 3, move |below| {
-        (rules(), vec(below, 0..3)).prop_map(|((drop, r#match), routes)| RouteConfig {
-            drop,
-            r#match,
+    })
+}
+
+fn any_route() -> impl Strategy<Value = RouteConfig> {
+    use prop::collection::vec;
+    any_leaf().prop_recursive(3, 12, 3, |below| {
+        (any_leaf(), vec(below, 0..3)).prop_map(|(route, routes)| RouteConfig {
             routes: routes
                 .into_iter()
                 .map(|value| Located {
@@ -111,6 +119,7 @@ fn any_route() -> impl Strategy<Value = RouteConfig> {
                     ..Located::default()
                 })
                 .collect(),
+            ..route
         })
     })
 }
@@ -121,15 +130,17 @@ proptest! {
         config in any_route(),
         (reason, message, label) in ("(a|ab|b)?", "(a|ab|b)?", "(a|ab|b)?"),
         count in -1..3_i64,
+        uid in "[a-z]{4}",
     ) {
         let route = Route::compile(&config, &["r"], &mut Vec::new()).unwrap();
-        let event = Event::from(Flat {
+        let mut event = Event::from(Flat {
             reason,
             message,
             count,
             labels: Some(("l".to_owned(), label)).into_iter().filter(|(_, label)| !label.is_empty()).collect(),
             ..Flat::default()
         });
+        event.metadata.uid = uid;
         let (resolution, explanation) = (route.resolve(&event), route.explain(&event));
         prop_assert_eq!(&told(&explanation), &resolution);
         prop_assert_eq!(explanation.resolution, resolution);

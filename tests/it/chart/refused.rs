@@ -39,6 +39,11 @@ fn what_cannot_run_is_refused_with_a_sentence() {
             &[],
             "config.route is given, and there is nobody to route to",
         ),
+        (
+            "config: {namespaces: [a], receivers: [{name: a, stdout: {}}], route: {match: [{namespaceLabels: {team: b}, receiver: a}]}}",
+            &[],
+            "config.route: rules with namespaceLabels need the right to list and watch the namespaces of the whole cluster",
+        ),
         ("config: \"a: [\"", &[], "config: the text is no YAML"),
         (
             "replicaCount: 2\nconfig: {leaderElection: {enabled: false}}",

@@ -71,7 +71,7 @@ fn route_tells_programs_the_same() {
     assert_eq!(
         told,
         json!({
-            "event": "shop/e-0", "receivers": ["archive", "archive"], "dropped": false,
+            "event": "shop/e-0", "receivers": ["archive", "archive"], "dropped": false, "sampledOut": false,
             "steps": [
                 {"path": "route.drop[0]", "line": 3, "column": 7, "matches": false, "failed": [
                     {"field": "namespace", "cause": "differs", "pattern": "^kube-system$", "value": "shop"},
@@ -91,6 +91,49 @@ fn route_tells_programs_the_same() {
                 {"path": "route.routes[1].match[1]", "line": 20, "column": 11, "matches": true, "receiver": "archive", "failed": []},
             ]
         })
+    );
+}
+
+/// By its hash, `e-0` is in the first sample and not in the others.
+const SAMPLES: &str = "route:
+  routes:
+    - {sample: 0.9, match: [{receiver: most}]}
+    - {sample: 0.01, match: [{kind: Node}, {receiver: few}], routes: [{match: [{receiver: few}]}]}
+    - {sample: 0.01, match: [{kind: Node, receiver: few}]}
+receivers: [{name: most, stdout: {}}, {name: few, stdout: {}}]
+";
+
+#[test]
+fn a_sample_is_a_step_of_what_has_matched() {
+    let event = lines("e", 1, "m");
+    let args = &["route", "config.yaml", "--event", "-"];
+    let told = text(&run(args, SAMPLES, &event).stdout);
+    let args = &["route", "config.yaml", "--event", "-", "-o", "json"];
+    let output = run(args, SAMPLES, &event);
+    let told_program: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        told,
+        "shop/e-0: most
+  Warning BackOff of Pod web-0, 1 time
+     3  routes[0]
+     3    match[0]  yes  to most
+     3    sample    yes
+     4  routes[1]
+     4    match[0]  no   kind: \"Pod\" does not match Node
+     4    match[1]  yes
+     4    sample    no   sampled out: the uid is at 0.883320, not below 0.01
+                         its route ends here
+     5  routes[2]
+     5    match[0]  no   kind: \"Pod\" does not match Node
+"
+    );
+    assert_eq!(told_program["sampledOut"], true);
+    let mut out = told_program["steps"][6].clone();
+    let position = out["position"].take().as_f64().unwrap();
+    assert!((position - 0.883_320).abs() < 1e-6, "{position}");
+    assert_eq!(
+        out,
+        json!({"path": "route.routes[1].sample", "line": 4, "column": 16, "sample": 0.01, "position": null, "sampledOut": true})
     );
 }
 
