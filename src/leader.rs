@@ -14,9 +14,9 @@ use crate::app::{App, Kept};
 use crate::checkpoint::{CheckpointFile, Store};
 use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::health::Health;
 use crate::lease::Lease;
 use crate::reload::ConfigFile;
+use crate::status::Status;
 
 /// Where it is said who delivers, and how far it has come.
 pub enum Coordination {
@@ -43,7 +43,7 @@ pub struct Candidate {
     /// Where it is said who delivers.
     pub coordination: Coordination,
     /// What is shown of the state.
-    pub health: Arc<Health>,
+    pub status: Arc<Status>,
     /// Has the configuration read anew.
     pub reload: Arc<Notify>,
 }
@@ -59,13 +59,13 @@ impl Candidate {
             file,
             cluster,
             coordination,
-            health,
+            status,
             reload,
         } = self;
         let mut config = Some(config);
         loop {
             if matches!(coordination, Coordination::Election(_)) {
-                health.stand_by();
+                status.stand_by();
             }
             let kept = tokio::select! {
                 kept = coordination.turn() => kept?,
@@ -89,6 +89,7 @@ impl Candidate {
                 kept,
                 file,
                 Arc::clone(&reload),
+                Arc::clone(&status),
             );
             let app = match app.await {
                 Ok(app) => app,
@@ -97,7 +98,7 @@ impl Candidate {
                     return Err(error);
                 }
             };
-            health.lead(app.health.clone());
+            status.lead(app.health.clone(), app.account());
             cluster.metrics().leads(true);
             tokio::select! {
                 ended = app.run(shutdown.clone(), grace) => {

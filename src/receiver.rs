@@ -244,10 +244,15 @@ impl Receiver {
 
     async fn reject(&mut self, event: &Event, reason: &str) {
         self.metrics.rejected.inc();
+        self.metrics.latest.failure.refused(reason);
         self.delivery.dead_letter.put(event, reason).await;
     }
 
     async fn wait(&mut self, backoff: &mut Backoff, cause: &SendError) {
+        match cause.kind {
+            SendErrorKind::Refused => self.metrics.latest.failure.refused(&cause.reason),
+            _ => self.metrics.latest.failure.fails(&cause.reason),
+        }
         if self
             .outage
             .is_news(&format!("{:?} {:?}", cause.kind, cause.status))
@@ -273,6 +278,7 @@ impl Receiver {
     }
 
     fn recovered(&mut self) {
+        self.metrics.latest.failure.over();
         if let Some(attempts) = self.outage.over() {
             info!(receiver = self.name, attempts, "events are taken again");
         }

@@ -15,13 +15,19 @@ use crate::event::Event;
 use crate::yaml::{Located, Position, Problem};
 
 use self::explain::Seen;
-pub use self::explain::{Cause, Explanation, Failure, Step, Verdict};
+pub use self::explain::{Cause, Explanation, Failure, Step, Told, Verdict};
+pub use self::filter::{Filter, NoFilter};
+pub use self::hits::Hits;
 pub use self::lint::{Findings, lint};
+pub use self::outline::Outline;
 use self::rule::Rule;
 pub use self::rule::RuleConfig;
 
 mod explain;
+mod filter;
+mod hits;
 mod lint;
+mod outline;
 pub mod pattern;
 mod rule;
 
@@ -60,11 +66,17 @@ pub struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReceiverId(pub usize);
 
+/// A rule of a tree, in the order in which they are tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RuleId(usize);
+
 /// Where an event goes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Resolution {
     /// In the order of delivery.
     pub receivers: Vec<ReceiverId>,
+    /// The rules that matched.
+    pub rules: Vec<RuleId>,
     /// Whether any route dropped it.
     pub dropped: bool,
     /// Whether labels or annotations of the involved object had a say in this.
@@ -121,7 +133,27 @@ impl Route {
             .enumerate()
             .map(|(at, name)| (*name, ReceiverId(at)))
             .collect();
-        Self::compile_below(config, &names, Place::default(), 0, warnings)
+        let mut route = Self::compile_below(config, &names, Place::default(), 0, warnings)?;
+        route.number(&mut 0);
+        Ok(route)
+    }
+
+    /// Gives its rules their ids, which follow on `next`.
+    fn number(&mut self, next: &mut usize) {
+        let matches = self.matches.iter_mut().map(|one| &mut one.rule);
+        for rule in self.drop.iter_mut().chain(matches) {
+            rule.id = RuleId(*next);
+            *next += 1;
+        }
+        for below in &mut self.routes {
+            below.number(next);
+        }
+    }
+
+    /// How many rules there are, here and below.
+    fn rules(&self) -> usize {
+        let below: usize = self.routes.iter().map(Self::rules).sum();
+        self.drop.len() + self.matches.len() + below
     }
 
     fn compile_below(
@@ -185,6 +217,7 @@ impl Route {
             resolution.reads_object |= rule.reads_object(event);
             see(Seen::Drop(rule));
             if rule.matches(event) {
+                resolution.rules.push(rule.id);
                 resolution.dropped = true;
                 return;
             }
@@ -194,6 +227,7 @@ impl Route {
             resolution.reads_object |= rule.reads_object(event);
             see(Seen::Match(rule, *receiver));
             if rule.matches(event) {
+                resolution.rules.push(rule.id);
                 resolution.receivers.extend(receiver);
             } else {
                 all = false;

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use serde::Serialize;
 
 use self::diff::diff;
-use super::input::EventReader;
 use super::{Output, UsageError, counted, exit_code, load, one_input, readable, say};
 use crate::event::{Event, visible};
-use crate::route::{Cause, Explanation, Failure, ReceiverId, Step, Verdict};
+use crate::input::EventReader;
+use crate::route::{Cause, Explanation, Failure, ReceiverId, Step};
 
 mod diff;
 
@@ -29,42 +28,6 @@ pub(super) struct RouteArgs {
     /// Text for people, or JSON: an object an event, or with --diff a single one
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// What `-o json` prints of an event. Fields are only ever added.
-#[derive(Serialize)]
-struct Line<'a> {
-    event: &'a str,
-    /// In the order of delivery.
-    receivers: Vec<&'a str>,
-    /// Whether any route dropped it.
-    dropped: bool,
-    steps: Vec<LineStep<'a>>,
-}
-
-/// A rule that was tried, or a route below.
-#[derive(Serialize)]
-struct LineStep<'a> {
-    path: &'a str,
-    line: usize,
-    column: usize,
-    #[serde(flatten)]
-    outcome: Outcome<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Outcome<'a> {
-    Rule {
-        matches: bool,
-        /// Who gets the event by this rule.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        receiver: Option<&'a str>,
-        failed: &'a [Failure<'a>],
-    },
-    Route {
-        walked: bool,
-    },
 }
 
 /// What fits into a line of a terminal.
@@ -89,46 +52,14 @@ pub(super) fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
         };
         let explanation = route.explain(&event);
         match args.output {
-            Output::Json => tell_program(&event, &explanation, &name),
+            Output::Json => {
+                let told = serde_json::to_string(&explanation.told(&event, &name))?;
+                say(format_args!("{told}"))
+            }
             Output::Text => tell(&event, &explanation, &name),
         }?;
     }
     Ok(exit_code(unread == 0))
-}
-
-fn tell_program<'a>(
-    event: &Event,
-    explanation: &Explanation<'_>,
-    name: &impl Fn(ReceiverId) -> &'a str,
-) -> anyhow::Result<()> {
-    let steps = explanation.steps.iter().map(|step| {
-        let rule = |verdict, receiver: Option<&ReceiverId>| {
-            let verdict: &Verdict<'_> = verdict;
-            Outcome::Rule {
-                matches: verdict.matches(),
-                receiver: receiver.filter(|_| verdict.matches()).map(|at| name(*at)),
-                failed: &verdict.failures,
-            }
-        };
-        let place = step.place();
-        LineStep {
-            path: &place.path,
-            line: place.position.line,
-            column: place.position.column,
-            outcome: match step {
-                Step::Drop(verdict) => rule(verdict, None),
-                Step::Match(verdict, receiver) => rule(verdict, receiver.as_ref()),
-                Step::Route { walked, .. } => Outcome::Route { walked: *walked },
-            },
-        }
-    });
-    let line = Line {
-        event: &event.key().to_string(),
-        receivers: names(&explanation.resolution.receivers, name),
-        dropped: explanation.resolution.dropped,
-        steps: steps.collect(),
-    };
-    say(format_args!("{}", serde_json::to_string(&line)?))
 }
 
 /// A line with the receivers, and indented below it the way there.

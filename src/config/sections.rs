@@ -15,7 +15,7 @@ enum Section {
     Inner,
 }
 
-const TOP: [&str; 15] = [
+const TOP: [&str; 16] = [
     "logLevel",
     "logFormat",
     "throttlePeriod",
@@ -30,6 +30,7 @@ const TOP: [&str; 15] = [
     "omitLookup",
     "cacheSize",
     "metricsNamePrefix",
+    "statusPage",
     "route",
 ];
 const ROUTE: [&str; 3] = ["drop", "match", "routes"];

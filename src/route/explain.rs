@@ -82,6 +82,42 @@ pub enum Cause<'a> {
     Matches,
 }
 
+/// An explanation as programs get it, with the names of receivers. Fields are only ever added.
+#[derive(Debug, Serialize)]
+pub struct Told<'a> {
+    event: String,
+    /// In the order of delivery.
+    receivers: Vec<&'a str>,
+    /// Whether any route dropped it.
+    dropped: bool,
+    steps: Vec<ToldStep<'a>>,
+}
+
+/// A rule that was tried, or a route below.
+#[derive(Debug, Serialize)]
+struct ToldStep<'a> {
+    path: &'a str,
+    line: usize,
+    column: usize,
+    #[serde(flatten)]
+    outcome: Outcome<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome<'a> {
+    Rule {
+        matches: bool,
+        /// Who gets the event by this rule.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receiver: Option<&'a str>,
+        failed: &'a [Failure<'a>],
+    },
+    Route {
+        walked: bool,
+    },
+}
+
 /// What is seen on the way.
 pub(super) enum Seen<'a> {
     Drop(&'a Rule),
@@ -113,6 +149,25 @@ impl Route {
     }
 }
 
+// === impl Explanation ===
+
+impl Explanation<'_> {
+    /// What it says of `event`, for programs.
+    pub fn told<'b, 'n: 'b>(
+        &'b self,
+        event: &Event,
+        name: &impl Fn(ReceiverId) -> &'n str,
+    ) -> Told<'b> {
+        let receivers = self.resolution.receivers.iter();
+        Told {
+            event: event.key().to_string(),
+            receivers: receivers.map(|at| name(*at)).collect(),
+            dropped: self.resolution.dropped,
+            steps: self.steps.iter().map(|step| step.told(name)).collect(),
+        }
+    }
+}
+
 // === impl Step ===
 
 impl<'a> Step<'a> {
@@ -120,6 +175,25 @@ impl<'a> Step<'a> {
         Self::Route {
             place: &route.place,
             walked,
+        }
+    }
+
+    fn told<'b, 'n: 'b>(&'b self, name: &impl Fn(ReceiverId) -> &'n str) -> ToldStep<'b> {
+        let rule = |verdict: &'b Verdict<'_>, receiver: Option<ReceiverId>| Outcome::Rule {
+            matches: verdict.matches(),
+            receiver: receiver.filter(|_| verdict.matches()).map(name),
+            failed: &verdict.failures,
+        };
+        let place = self.place();
+        ToldStep {
+            path: &place.path,
+            line: place.position.line,
+            column: place.position.column,
+            outcome: match self {
+                Self::Drop(verdict) => rule(verdict, None),
+                Self::Match(verdict, receiver) => rule(verdict, *receiver),
+                Self::Route { walked, .. } => Outcome::Route { walked: *walked },
+            },
         }
     }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Place;
 use super::explain::{Cause, Failure};
+use super::outline::Asked;
 use super::pattern::Pattern;
+use super::{Place, RuleId};
 use crate::event::Event;
 use crate::yaml::{Located, Problem};
 
@@ -64,6 +65,8 @@ pub(super) struct Rule {
     /// A test, here or under `not`, is of labels or annotations.
     reads_object: bool,
     place: Place,
+    /// Which of its tree it is; the first where that is nothing to it, as under `not`.
+    pub id: RuleId,
 }
 
 /// A field of a rule.
@@ -188,6 +191,7 @@ impl Rule {
             reads_object: tests.iter().any(Test::may_read_object),
             tests,
             place: Place::of(config),
+            id: RuleId::default(),
         }
     }
 
@@ -208,6 +212,11 @@ impl Rule {
     /// Whether every test passes. A negative count, which the API allows, passes none.
     pub(super) fn matches(&self, event: &Event) -> bool {
         self.tests.iter().all(|test| test.passes(event))
+    }
+
+    /// What it asks: nothing, of every event.
+    pub(super) fn asked(&self) -> Vec<Asked<'_>> {
+        self.tests.iter().filter_map(Test::asked).collect()
     }
 
     /// The tests that do not pass: none for a rule that matches.
@@ -285,6 +294,25 @@ impl Test {
             Ask::Not(rule) => !rule.matches(event),
             Ask::Never => false,
         }
+    }
+
+    /// What it asks; nothing, if every event passes.
+    fn asked(&self) -> Option<Asked<'_>> {
+        let what = match &self.ask {
+            Ask::Count(least) if *least <= 0 => return None,
+            Ask::Count(least) => format!("{least} or more"),
+            Ask::Text { .. } | Ask::Entry { .. } => self.field.pattern.clone(),
+            Ask::Not(rule) => {
+                let asked = rule.asked().into_iter();
+                let asked: Vec<_> = asked
+                    .map(|one| format!("{}: {}", one.field, one.what))
+                    .collect();
+                asked.join(", ")
+            }
+            Ask::Never => format!("{} (no regular expression: never)", self.field.pattern),
+        };
+        let field = &self.field.name;
+        Some(Asked { field, what })
     }
 
     /// Why it does not pass, if it doesn't.

@@ -26,6 +26,7 @@ mod lookup;
 mod machine;
 mod migration;
 mod opensearch;
+mod page;
 mod reload;
 mod replay;
 mod setup;

@@ -68,6 +68,24 @@ pub fn amtool() -> &'static str {
     "amtool"
 }
 
+/// A real browser, and what drives it.
+pub struct Browser {
+    pub program: PathBuf,
+    /// A folder of modules.
+    pub modules: PathBuf,
+}
+
+impl Browser {
+    /// Installed where that is possible.
+    pub fn get() -> Self {
+        let exports = script("browser/install.sh", &[], &[]);
+        Self {
+            program: exports["BROWSER"].clone().into(),
+            modules: exports["BROWSER_MODULES"].clone().into(),
+        }
+    }
+}
+
 /// A Kubernetes API server with etcd.
 pub struct Cluster {
     name: String,
