@@ -72,7 +72,7 @@ impl Candidate {
                 () = shutdown.cancelled() => return Ok(()),
             };
             // It may have changed while this process stood by.
-            let newest = file.as_ref().and_then(read_again);
+            let newest = file.as_ref().and_then(|file| read_again(file, &status));
             let oldest = || {
                 let unread = file.clone().map(ConfigFile::unread);
                 config.take().map(|config| (config, unread))
@@ -117,12 +117,11 @@ impl Candidate {
 const UNREADABLE: Duration = Duration::from_secs(10);
 
 /// What is in the file now. Only a mistake that was made since the start can be in it.
-fn read_again(file: &ConfigFile) -> Option<(Config, Option<ConfigFile>)> {
+fn read_again(file: &ConfigFile, status: &Status) -> Option<(Config, Option<ConfigFile>)> {
     let told = file.read_again().inspect_err(|problem| {
-        error!(
-            error = crate::telemetry::chain(problem),
-            "the configuration can't be used"
-        );
+        let problem = crate::telemetry::chain(problem);
+        status.refused(&problem);
+        error!(error = problem, "the configuration can't be used");
     });
     told.ok().map(|(config, file)| (config, Some(file)))
 }

@@ -46,6 +46,8 @@ struct Loaded {
     at: Option<Time>,
 }
 
+/// Of what a rule fails on, where events are explained.
+const MAX_VALUE: usize = 1000;
 /// Of a SHA-256: enough to compare by eye.
 const HASH_DIGITS: usize = 12;
 
@@ -143,7 +145,9 @@ impl Status {
 
 /// Where `event` would go by `table`, and why, as JSON.
 pub fn explain(table: &Table, event: &Event) -> serde_json::Result<String> {
-    let explanation = table.route.explain(event);
+    let mut explanation = table.route.explain(event);
+    // Each rule may quote the same long text.
+    explanation.shorten(MAX_VALUE);
     serde_json::to_string(&explanation.told(event, &|at| table.name(at)))
 }
 

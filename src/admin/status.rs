@@ -44,7 +44,7 @@ const STANDBY: &str =
 
 /// The routes of the page.
 pub(super) fn router(status: Arc<Status>) -> Router {
-    // One at a time: it may take a while, and the processor is there for events.
+    // One at a time: memory and the processor are there for events.
     let explaining = Arc::new(Semaphore::new(1));
     Router::new()
         .route("/", get(page))
@@ -139,6 +139,10 @@ async fn explain_event(
     let table = status
         .table()
         .ok_or((StatusCode::SERVICE_UNAVAILABLE, STANDBY.to_owned()))?;
+    let Ok(permit) = explaining.try_acquire_owned() else {
+        let told = "another event is being explained: ask again\n";
+        return Err((StatusCode::TOO_MANY_REQUESTS, told.to_owned()));
+    };
     let body = timeout(
         BODY_TIMEOUT,
         axum::body::to_bytes(request.into_body(), MAX_BODY),
@@ -152,11 +156,8 @@ async fn explain_event(
         }
         Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, String::new())),
     };
-    let Ok(_permit) = explaining.try_acquire_owned() else {
-        let told = "another event is being explained: ask again\n";
-        return Err((StatusCode::TOO_MANY_REQUESTS, told.to_owned()));
-    };
     let explained = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         let event = only_event(body)?;
         explain(&table, &event).map_err(|error| error.to_string())
     });

@@ -210,9 +210,9 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
         Section::Top if key == "receiver" => {
             hint("belongs into a rule under `match`; did you mean `receivers`?")
         }
-        Section::Top if key == "enabled" || key == "leaderElectionID" => {
-            hint("belongs under `leaderElection`")
-        }
+        Section::Top if key == "leaderElectionID" => hint("belongs under `leaderElection`"),
+        Section::Top if key == "enabled" => hint("belongs under `leaderElection` or `statusPage`"),
+        Section::Top if key == "events" => hint("belongs under `statusPage`"),
         Section::Top if RULE.contains(&key) => hint("belongs into a rule, under `route`"),
         Section::Route if RULE.contains(&key) && key != "receivers" => {
             hint("belongs into a rule: an entry of `match` or `drop`")

@@ -152,6 +152,20 @@ impl Route {
 // === impl Explanation ===
 
 impl Explanation<'_> {
+    /// Keeps so many bytes, at the most, of each value that fails.
+    pub fn shorten(&mut self, most: usize) {
+        for step in &mut self.steps {
+            let (Step::Drop(verdict) | Step::Match(verdict, _)) = step else {
+                continue;
+            };
+            for failure in &mut verdict.failures {
+                if let Cause::Differs { value, .. } = &mut failure.cause {
+                    *value = &value[..value.floor_char_boundary(most)];
+                }
+            }
+        }
+    }
+
     /// What it says of `event`, for programs.
     pub fn told<'b, 'n: 'b>(
         &'b self,

@@ -95,11 +95,10 @@ async fn the_page_shows_what_happens_and_runs_nothing_of_it() {
     })
     .await;
     look(&exporter, &events, namespace, "busy").await;
-    let (_, report) = exporter.get("/status").await.unwrap();
-    assert!(!report.contains("geheim"), "{report}");
-    let report: Value = serde_json::from_str(&report).unwrap();
-    assert_eq!(report["watches"][0]["state"], "watching");
-    assert_eq!(report["receivers"][1]["state"], "retrying");
+    let shown = exporter.status().await;
+    assert!(!shown.to_string().contains("geheim"), "{shown}");
+    assert_eq!(shown["watches"][0]["state"], "watching");
+    assert_eq!(shown["receivers"][1]["state"], "retrying");
 
     fs::write(exporter.config(), "route: {match: [{receiver: nobody}]}").unwrap();
     exporter.signal("-HUP");

@@ -324,6 +324,12 @@ impl Exporter {
             .unwrap()
     }
 
+    /// What its page shows.
+    pub async fn status(&self) -> Value {
+        let (_, text) = self.get("/status").await.unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
     pub fn stdout(&self) -> String {
         fs::read_to_string(self.folder.path().join("stdout")).unwrap()
     }

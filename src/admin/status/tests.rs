@@ -1,4 +1,6 @@
 use axum::http::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
 use super::*;
@@ -98,6 +100,12 @@ async fn an_event_is_explained_by_the_routes_in_use() {
     }
     let (code, _) = ask(&page, explain_by(&[]), "x".repeat(MAX_BODY + 1)).await;
     assert_eq!(code, 413);
+    let long = EVENT.replace("\"a\"", &format!("\"{}\"", "ä".repeat(MAX_BODY / 4)));
+    let (code, told) = ask(&page, explain_by(&[]), long).await;
+    assert!(
+        code == 200 && told.len() < 5000,
+        "what fails is quoted in part"
+    );
     status.stand_by();
     let (code, told) = ask(&page, explain_by(&[]), EVENT).await;
     assert_eq!((code, told.as_str()), (503, STANDBY));
@@ -208,4 +216,37 @@ fn the_page_holds_one_script_and_one_style_and_asks_nobody_else() {
     ] {
         assert!(!PAGE.contains(way), "{way}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_is_kept_longer_than_others_and_sees_that_it_goes_on() {
+    let status = Arc::new(Status::new(StatusConfig {
+        enabled: true,
+        events: true,
+    }));
+    let metrics = Arc::new(Metrics::new(None).unwrap());
+    let admin = crate::admin::Admin::bind("127.0.0.1:0", metrics, Arc::clone(&status), true, None);
+    let admin = admin.await.unwrap();
+    let address = admin.address().unwrap();
+    tokio::spawn(admin.run());
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /status/tap?follow HTTP/1.1\r\nhost: x\r\n\r\n";
+    connection.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    let mut read = async |until: &str, times: usize| {
+        let mut bytes = [0; 1024];
+        while answer.matches(until).count() < times {
+            let count = connection.read(&mut bytes).await.unwrap();
+            assert!(count > 0, "{answer}");
+            answer += str::from_utf8(&bytes[..count]).unwrap();
+        }
+    };
+    let beats =
+        usize::try_from(3 * super::super::CONNECTION_TIMEOUT.as_secs() / HEARTBEAT.as_secs());
+    read("1\r\n\n\r\n", beats.unwrap()).await;
+    status
+        .recent()
+        .unwrap()
+        .saw(Arc::default(), Vec::new(), true);
+    read("{\"number\":1,", 1).await;
 }
