@@ -10,7 +10,7 @@ use crate::pipeline::{Origins, Pipeline};
 
 const CONFIG: &str = "
 route: {drop: [{reason: noise}], match: [{type: Warning, receiver: os}]}
-receivers: [{name: os, opensearch: {hosts: 'http://user:geheim@localhost:1', index: i, password: geheim, username: u}}]
+receivers: [{name: os, opensearch: {hosts: 'http://user:topsecret@localhost:1', index: i, password: topsecret, username: u}}]
 ";
 
 /// A process whose turn it is, and its one watch.
@@ -44,7 +44,7 @@ async fn a_process_that_delivers_shows_its_watches_receivers_and_routes_and_no_s
     watch.listed();
     let text = status.report().unwrap();
     assert!(
-        !text.contains("geheim") && !text.contains("localhost:1"),
+        !text.contains("topsecret") && !text.contains("localhost:1"),
         "{text}"
     );
     let report = report(&status);

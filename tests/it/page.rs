@@ -36,7 +36,7 @@ route:
         - match: [{{receiver: down}}]
 receivers:
   - {{name: good, file: {{path: {}}}}}
-  - {{name: down, retry: {{max: 1s}}, opensearch: {{hosts: "http://user:geheim@127.0.0.1:9", index: i}}}}
+  - {{name: down, retry: {{max: 1s}}, opensearch: {{hosts: "http://user:topsecret@127.0.0.1:9", index: i}}}}
 "#,
         folder.join("out").display()
     )
@@ -96,7 +96,7 @@ async fn the_page_shows_what_happens_and_runs_nothing_of_it() {
     .await;
     look(&exporter, &events, namespace, "busy").await;
     let shown = exporter.status().await;
-    assert!(!shown.to_string().contains("geheim"), "{shown}");
+    assert!(!shown.to_string().contains("topsecret"), "{shown}");
     assert_eq!(shown["watches"][0]["state"], "watching");
     assert_eq!(shown["receivers"][1]["state"], "retrying");
 
