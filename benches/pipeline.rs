@@ -1,4 +1,4 @@
-//! What the steps cost that every event goes through: decode, route, document, bulk lines, layout.
+//! What the steps cost that every event goes through: decode, route, document, bulk lines, layout; and being looked at.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use criterion::{
     BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main,
 };
 use kubernetes_event_exporter::event::{Document, DocumentOptions, Event};
-use kubernetes_event_exporter::route::{Route, RouteConfig};
+use kubernetes_event_exporter::outlet::Fate;
+use kubernetes_event_exporter::recent::{Recent, Went};
+use kubernetes_event_exporter::route::{Hits, Route, RouteConfig};
 use kubernetes_event_exporter::sink::opensearch::bulk::{Action, Operation};
 use kubernetes_event_exporter::source::frames::{Frame, decode};
 use kubernetes_event_exporter::template::Layout;
@@ -68,6 +70,8 @@ fn bench(criterion: &mut Criterion) {
             }
         });
     });
+
+    bench_status(&mut group, &events);
 
     let mut body = Vec::with_capacity(1 << 20);
     group.bench_function("write a document", |bencher| {
@@ -129,6 +133,42 @@ fn bench(criterion: &mut Criterion) {
           g: '{{ printf "%s x%d" .Reason .Count }}', h: '{{ regexReplaceAll "[0-9a-f]{8,}" .Message "#" }}'}"##,
     );
     group.finish();
+}
+
+/// What the status page costs those who deliver.
+fn bench_status(group: &mut BenchmarkGroup<'_, WallTime>, events: &[Arc<Event>]) {
+    let config: RouteConfig = parse(
+        "match: [{receiver: r}]\nroutes: [{match: [{type: Normal|Warning}, {kind: ., receiver: r}]}]",
+    );
+    let Ok(route) = Route::compile(&config, &["r"], &mut Vec::new()) else {
+        unreachable!()
+    };
+    group.bench_function("route by 3 rules that match", |bencher| {
+        bencher.iter(|| {
+            for event in events {
+                drop(black_box(route.resolve(event)));
+            }
+        });
+    });
+    let hits = Hits::none_of(&route);
+    let resolved: Vec<_> = events.iter().map(|event| route.resolve(event)).collect();
+    group.bench_function("count the 3 rules", |bencher| {
+        bencher.iter(|| {
+            for resolution in &resolved {
+                hits.count(black_box(resolution));
+            }
+        });
+    });
+    let recent = Recent::default();
+    group.bench_function("keep it among the last events", |bencher| {
+        bencher.iter(|| {
+            for event in events {
+                let to = "opensearch".to_owned();
+                let fate = Fate::Queued;
+                recent.saw(Arc::clone(event), vec![Went { to, fate }], false);
+            }
+        });
+    });
 }
 
 /// Renders one layout for every event.

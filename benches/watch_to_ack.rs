@@ -109,7 +109,7 @@ fn measure(
             let client = client::connect(&kube::Config::new(url.parse().unwrap()), metrics.api()).unwrap();
             let config = Config::parse(&config, &|_| None).unwrap().config;
             let cluster = Arc::new(Cluster::new(client, &config, metrics));
-            let app = App::build(config, "bench", cluster, Kept::default(), None, Arc::default()).await.unwrap();
+            let app = App::build(config, "bench", cluster, Kept::default(), None, Arc::default(), Arc::default()).await.unwrap();
             let shutdown = CancellationToken::new();
             let before = cpu();
             let started = tokio::time::Instant::now();

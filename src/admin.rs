@@ -1,25 +1,31 @@
 //! The HTTP endpoint for probes, Prometheus and people: small requests only, and `GET` only, but for `POST /-/reload` where
-//! that is enabled.
+//! that is enabled and `POST /status/explain`, which changes nothing.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
+use tower::ServiceExt as _;
 use tracing::{debug, error};
 
-use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::status::Status;
+
+mod status;
 
 /// A bound port that nobody listens to yet.
 pub struct Admin {
@@ -30,12 +36,16 @@ pub struct Admin {
 #[derive(Clone)]
 struct Shared {
     metrics: Arc<Metrics>,
-    health: Arc<Health>,
+    status: Arc<Status>,
 }
+
+/// Whether what a connection was opened for lasts as long as somebody reads it.
+#[derive(Clone, Default)]
+struct Lasting(Arc<AtomicBool>);
 
 /// Connections at the same time.
 const MAX_CONNECTIONS: usize = 64;
-/// How long a request's head may take, and how long a connection may last.
+/// How long a request's head may take, and how long a connection may last that is not [`Lasting`].
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_mins(2);
 const MAX_HEAD: usize = 16 << 10;
@@ -44,11 +54,12 @@ const MAX_HEAD: usize = 16 << 10;
 
 impl Admin {
     /// Binds `address`, as Go writes it: `:2112` is every interface, of IPv6 too where there is one. `reload` is told when
-    /// somebody wants the configuration read anew; without it nobody can.
+    /// somebody wants the configuration read anew; without it nobody can. People see the status if it `is_shown`.
     pub async fn bind(
         address: &str,
         metrics: Arc<Metrics>,
-        health: Arc<Health>,
+        status: Arc<Status>,
+        is_shown: bool,
         reload: Option<Arc<Notify>>,
     ) -> anyhow::Result<Self> {
         let listener = match address.strip_prefix(':') {
@@ -60,9 +71,11 @@ impl Admin {
         };
         let listener =
             listener.with_context(|| format!("cannot listen on {address} (-metrics-address)"))?;
-        let shared = Shared { metrics, health };
+        let shared = Shared {
+            metrics,
+            status: Arc::clone(&status),
+        };
         let router = Router::new()
-            .route("/", get(page))
             .route("/metrics", get(metrics_text))
             .route("/livez", get(live))
             .route("/-/healthy", get(live))
@@ -70,6 +83,11 @@ impl Admin {
             .route("/readyz", get(ready))
             .route("/-/ready", get(ready))
             .with_state(shared);
+        let router = if is_shown {
+            router.merge(status::router(status))
+        } else {
+            router
+        };
         let router = match reload {
             Some(asked) => router.route(
                 "/-/reload",
@@ -105,19 +123,45 @@ impl Admin {
                     continue;
                 }
             };
-            let service = TowerToHyperService::new(self.router.clone());
+            let lasting = Lasting::default();
+            let asked = lasting.clone();
+            let router = self.router.clone().map_request(
+                move |mut request: hyper::Request<hyper::body::Incoming>| {
+                    request.extensions_mut().insert(asked.clone());
+                    request
+                },
+            );
+            let service = TowerToHyperService::new(router);
             tokio::spawn(async move {
                 let connection = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD_TIMEOUT)
                     .max_buf_size(MAX_HEAD)
                     .serve_connection(TokioIo::new(stream), service);
-                if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+                let mut connection = pin!(connection);
+                let ended = match timeout(CONNECTION_TIMEOUT, connection.as_mut()).await {
+                    Ok(ended) => ended,
+                    Err(_) if lasting.is_set() => connection.await,
+                    Err(_) => Ok(()),
+                };
+                if let Err(error) = ended {
                     debug!(error = %error, "a connection to the admin endpoint failed");
                 }
                 drop(permit);
             });
         }
+    }
+}
+
+// === impl Lasting ===
+
+impl Lasting {
+    fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -142,7 +186,7 @@ async fn live() -> &'static str {
 
 /// Sinks do not count: a rollout must not hang because OpenSearch is down.
 async fn ready(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Response {
-    let complaints = shared.health.complaints();
+    let complaints = shared.status.health.complaints();
     let status = if complaints.is_empty() {
         StatusCode::OK
     } else {
@@ -166,31 +210,4 @@ async fn ready(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Respo
         }
     };
     (status, text).into_response()
-}
-
-async fn page(State(shared): State<Shared>) -> impl IntoResponse {
-    let complaints = shared.health.complaints();
-    // Complaints hold nothing but namespaces from the configuration, which are checked by nobody.
-    let state = if complaints.is_empty() {
-        "ready".to_owned()
-    } else {
-        escape(&complaints.join("; "))
-    };
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>kubernetes-event-exporter</title>\
-         <h1>kubernetes-event-exporter {}</h1><p>State: {state}</p>\
-         <ul><li><a href=\"/metrics\">/metrics</a></li><li><a href=\"/readyz?verbose\">/readyz</a></li>\
-         <li><a href=\"/livez\">/livez</a></li></ul></html>",
-        crate::VERSION
-    );
-    (
-        [(header::CONTENT_SECURITY_POLICY, "default-src 'none'")],
-        Html(html),
-    )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }

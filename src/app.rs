@@ -20,9 +20,10 @@ use crate::config::Config;
 use crate::event::Time;
 use crate::health::WatchHealth;
 use crate::mark::{Mark, Progress};
-use crate::pipeline::{Origins, Part, PartEnded, Pipeline, Tasks, spawn_receiver};
+use crate::pipeline::{Account, Origins, Part, PartEnded, Pipeline, Tasks, spawn_receiver};
 use crate::reload::{ConfigFile, Named, Reloader};
 use crate::source::Source;
+use crate::status::Status;
 
 /// The whole program, built and not started.
 pub struct App {
@@ -49,7 +50,8 @@ pub struct Kept {
 impl App {
     /// Joins the parts, which go on where the checkpoint is.
     ///
-    /// `file` is what the configuration was read from, which is looked at when it changes, or when `asked`.
+    /// `file` is what the configuration was read from, which is looked at when it changes, or when `asked`. People look at
+    /// `status`.
     pub async fn build(
         config: Config,
         path: &str,
@@ -57,6 +59,7 @@ impl App {
         kept: Kept,
         file: Option<ConfigFile>,
         asked: Arc<Notify>,
+        status: Arc<Status>,
     ) -> anyhow::Result<Self> {
         let Kept { store, checkpoint } = kept;
         let mut uid = match &store {
@@ -86,6 +89,7 @@ impl App {
             cluster.enricher(),
             origins,
             Arc::clone(&metrics),
+            status.recent().cloned(),
         )?;
         let unwatched_since = kept.and_then(Checkpoint::written);
         let (sources, health) = cluster.sources(&watches, since, unwatched_since, events);
@@ -104,6 +108,7 @@ impl App {
             pipeline.tables.clone(),
             Arc::clone(&pipeline.backlog),
             metrics,
+            status,
             asked,
         );
         let log = Arc::new(ClusterLog::new(cluster, since));
@@ -116,6 +121,11 @@ impl App {
             reloader,
             health,
         })
+    }
+
+    /// What comes of the events.
+    pub fn account(&self) -> Account {
+        self.pipeline.account()
     }
 
     /// Runs until `shutdown`, then drains for `grace` at the most.

@@ -20,13 +20,13 @@ use self::generate::{CompletionsArgs, ManArgs, completions, man};
 use self::ready::{ReadyArgs, ready};
 use self::route::{RouteArgs, route};
 use self::setup::SetupArgs;
+use self::tap::{TapArgs, tap};
 use crate::admin::Admin;
 use crate::checkpoint::CheckpointFile;
 use crate::cluster::Cluster;
 use crate::config::{self, Config, ConfigError, CoordinationConfig, Loaded};
 use crate::enrich::Enricher;
 use crate::event::Event;
-use crate::health::Health;
 use crate::jitter;
 use crate::leader::{Candidate, Coordination};
 use crate::lease::{Lease, LeaseConfig};
@@ -36,17 +36,18 @@ use crate::reload::ConfigFile;
 use crate::route::Route;
 use crate::shutdown::Signals;
 use crate::source::client;
+use crate::status::Status;
 use crate::telemetry;
 use crate::yaml::Problem;
 
 mod check;
 mod generate;
-mod input;
 mod live;
 mod ready;
 mod replay;
 mod route;
 mod setup;
+mod tap;
 
 /// Watches a cluster's Events and delivers every one of them, in batches, to OpenSearch and other receivers.
 #[derive(Debug, Parser)]
@@ -72,6 +73,8 @@ enum Command {
     Setup(SetupArgs),
     /// Ask an exporter whether it is ready
     Ready(ReadyArgs),
+    /// Print the events that an exporter routes, and where they go
+    Tap(TapArgs),
     /// Print the JSON Schema of configurations, for editors
     Schema,
     /// Print a script that completes commands and flags in a shell
@@ -182,6 +185,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Replay(args) => replay::replay(args).await,
             Command::Setup(args) => setup::setup(args).await,
             Command::Ready(args) => ready(&args).await,
+            Command::Tap(args) => tap(&args).await,
             Command::Schema => {
                 say(format_args!(
                     "{}",
@@ -208,7 +212,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The incumbent's flags have one dash, or two, as Go's do.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 20] = [
+    const FLAGS: [&str; 22] = [
         "conf",
         "config",
         "kubeconfig",
@@ -229,6 +233,8 @@ fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsSt
         "overwrite",
         "dashboards",
         "wait",
+        "follow",
+        "address",
     ];
     args.map(|arg| {
         let flag = arg.to_str().and_then(|arg| arg.strip_prefix('-'));
@@ -268,18 +274,20 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let namespace = cluster.default_namespace;
     let coordination = coordination(&config.coordination, &client, namespace);
     let asked = Arc::new(Notify::new());
-    let health = Arc::new(Health::default());
+    let status = Arc::new(Status::new(config.status_page));
+    status.loaded(file.as_ref().map_or("", ConfigFile::text));
+    let is_shown = config.status_page.enabled;
     let candidate = Candidate {
         cluster: Arc::new(Cluster::new(client, &config, Arc::clone(&metrics))),
         config,
         path: path.clone(),
         file,
         coordination,
-        health: Arc::clone(&health),
+        status: Arc::clone(&status),
         reload: Arc::clone(&asked),
     };
     let reload = args.enable_reload.then(|| Arc::clone(&asked));
-    let admin = Admin::bind(&args.metrics_address, metrics, health, reload).await?;
+    let admin = Admin::bind(&args.metrics_address, metrics, status, is_shown, reload).await?;
     info!(version = crate::VERSION, revision = crate::REVISION, config = path, metrics = %admin.address()?, "starting");
 
     let shutdown = CancellationToken::new();

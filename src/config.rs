@@ -18,6 +18,7 @@ use self::receiver::ReceiverFile;
 pub use self::text::read;
 use crate::enrich::LookupConfig;
 use crate::route::RouteConfig;
+use crate::status::StatusConfig;
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::yaml::{self, Located, Problem, Value};
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub namespaces: Vec<String>,
     /// What metrics' names begin with.
     pub metrics_name_prefix: Option<String>,
+    /// What people may see while it runs.
+    pub status_page: StatusConfig,
     /// How involved objects are looked up; `None` if they are not.
     pub lookup: Option<LookupConfig>,
     /// Who delivers where there are several, and where it is kept how far they have come.
@@ -145,6 +148,7 @@ struct File {
     kube_qps: Option<Located<f64>>,
     kube_burst: Option<Located<i64>>,
     metrics_name_prefix: Option<Located<String>>,
+    status_page: Option<Located<StatusConfig>>,
     // Of forks and proposals.
     #[cfg_attr(test, schemars(skip))]
     report_updates: Option<Located<bool>>,
@@ -290,6 +294,14 @@ impl File {
         if let Some(prefix) = &self.metrics_name_prefix {
             check.ok(check_prefix(prefix));
         }
+        let status_page = self.status_page.unwrap_or_default();
+        if status_page.events && !status_page.enabled {
+            check.warnings.push(
+                status_page
+                    .problem("`events` is without effect: with `enabled: false` nothing is shown"),
+            );
+        }
+        let status_page = status_page.value;
         let coordination = check.ok(coordination(self.leader_election, self.checkpoint));
         let mut namespaces: Vec<String> = Vec::new();
         let one = Some(self.namespace).filter(|namespace| !namespace.value.is_empty());
@@ -340,6 +352,7 @@ impl File {
                 .metrics_name_prefix
                 .map(|prefix| prefix.value)
                 .filter(|prefix| !prefix.is_empty()),
+            status_page,
             lookup,
             coordination: coordination.unwrap_or_default(),
             route,

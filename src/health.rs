@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::event::Time;
+use crate::outage::{Failure, LastFailure};
+
 /// The state of the program.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<Turn>);
@@ -29,6 +32,7 @@ pub struct WatchHealth {
     /// How long it may be silent.
     deadline: Duration,
     state: Mutex<State>,
+    failure: LastFailure,
 }
 
 #[derive(Debug)]
@@ -36,6 +40,19 @@ struct State {
     listed: bool,
     paused: bool,
     heard: Instant,
+}
+
+/// What a watch does, for people.
+#[derive(Debug)]
+pub struct WatchReport {
+    /// Of which namespace; of all if empty.
+    pub namespace: String,
+    /// A word for its state.
+    pub state: &'static str,
+    /// When the API server sent something last.
+    pub heard: Time,
+    /// What failed last, if anything has.
+    pub failure: Option<Failure>,
 }
 
 // === impl Health ===
@@ -63,6 +80,18 @@ impl Health {
         }
     }
 
+    /// Who delivers, in a word, and how its watches are.
+    pub fn report(&self) -> (&'static str, Vec<WatchReport>) {
+        match &*self.turn() {
+            Turn::Unknown => ("starting", Vec::new()),
+            Turn::Other => ("standby", Vec::new()),
+            Turn::Ours(watches) => {
+                let watches = watches.iter().map(|watch| watch.report());
+                ("delivering", watches.collect())
+            }
+        }
+    }
+
     fn turn(&self) -> MutexGuard<'_, Turn> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,6 +111,7 @@ impl WatchHealth {
             namespace: namespace.unwrap_or_default().to_owned(),
             deadline,
             state: Mutex::new(state),
+            failure: LastFailure::default(),
         }
     }
 
@@ -107,6 +137,32 @@ impl WatchHealth {
         let mut state = self.state();
         state.paused = false;
         state.heard = Instant::now();
+    }
+
+    /// The API server can't be asked, or does not answer as it should.
+    pub fn failed(&self, error: &str) {
+        self.failure.fails(error);
+    }
+
+    /// What it does.
+    pub fn report(&self) -> WatchReport {
+        let state = self.state();
+        let silent = state.heard.elapsed();
+        let heard = Time::now().before(silent);
+        let failure = self.failure.get();
+        let state = match &failure {
+            _ if state.paused => "paused",
+            Some(failure) if failure.at > heard => "failing",
+            _ if !state.listed => "listing",
+            _ if silent > self.deadline => "silent",
+            _ => "watching",
+        };
+        WatchReport {
+            namespace: self.namespace.clone(),
+            state,
+            heard,
+            failure,
+        }
     }
 
     /// Why it is not ready, if it isn't.
@@ -174,5 +230,21 @@ mod tests {
         assert_eq!(health.complaint(), None, "closed on purpose is not silent");
         health.resume();
         assert_eq!(health.complaint(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn people_are_told_what_a_watch_does() {
+        let health = WatchHealth::new(None, Duration::from_secs(190));
+        let state = || health.report().state;
+        assert_eq!(state(), "listing");
+        health.listed();
+        assert_eq!(state(), "watching");
+        advance(Duration::from_secs(200)).await;
+        assert_eq!(state(), "silent");
+        health.failed("connection refused");
+        assert_eq!(state(), "failing");
+        assert_eq!(health.report().failure.unwrap().error, "connection refused");
+        health.pause();
+        assert_eq!(state(), "paused");
     }
 }

@@ -14,9 +14,9 @@ use crate::app::{App, Kept};
 use crate::checkpoint::{CheckpointFile, Store};
 use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::health::Health;
 use crate::lease::Lease;
 use crate::reload::ConfigFile;
+use crate::status::Status;
 
 /// Where it is said who delivers, and how far it has come.
 pub enum Coordination {
@@ -43,7 +43,7 @@ pub struct Candidate {
     /// Where it is said who delivers.
     pub coordination: Coordination,
     /// What is shown of the state.
-    pub health: Arc<Health>,
+    pub status: Arc<Status>,
     /// Has the configuration read anew.
     pub reload: Arc<Notify>,
 }
@@ -59,20 +59,20 @@ impl Candidate {
             file,
             cluster,
             coordination,
-            health,
+            status,
             reload,
         } = self;
         let mut config = Some(config);
         loop {
             if matches!(coordination, Coordination::Election(_)) {
-                health.stand_by();
+                status.stand_by();
             }
             let kept = tokio::select! {
                 kept = coordination.turn() => kept?,
                 () = shutdown.cancelled() => return Ok(()),
             };
             // It may have changed while this process stood by.
-            let newest = file.as_ref().and_then(read_again);
+            let newest = file.as_ref().and_then(|file| read_again(file, &status));
             let oldest = || {
                 let unread = file.clone().map(ConfigFile::unread);
                 config.take().map(|config| (config, unread))
@@ -89,6 +89,7 @@ impl Candidate {
                 kept,
                 file,
                 Arc::clone(&reload),
+                Arc::clone(&status),
             );
             let app = match app.await {
                 Ok(app) => app,
@@ -97,7 +98,7 @@ impl Candidate {
                     return Err(error);
                 }
             };
-            health.lead(app.health.clone());
+            status.lead(app.health.clone(), app.account());
             cluster.metrics().leads(true);
             tokio::select! {
                 ended = app.run(shutdown.clone(), grace) => {
@@ -116,12 +117,11 @@ impl Candidate {
 const UNREADABLE: Duration = Duration::from_secs(10);
 
 /// What is in the file now. Only a mistake that was made since the start can be in it.
-fn read_again(file: &ConfigFile) -> Option<(Config, Option<ConfigFile>)> {
+fn read_again(file: &ConfigFile, status: &Status) -> Option<(Config, Option<ConfigFile>)> {
     let told = file.read_again().inspect_err(|problem| {
-        error!(
-            error = crate::telemetry::chain(problem),
-            "the configuration can't be used"
-        );
+        let problem = crate::telemetry::chain(problem);
+        status.refused(&problem);
+        error!(error = problem, "the configuration can't be used");
     });
     told.ok().map(|(config, file)| (config, Some(file)))
 }

@@ -12,7 +12,8 @@
 //!          |                 |  -> reload     -> pipeline
 //!          |                 '  -> pipeline   -> router   -> intake, outlet, route -> event
 //!          |                               '  -> receiver -> sink, batch, retry, metrics -> event
-//!          |-> admin -> health, metrics
+//!          |-> admin -> status -> pipeline, health, route
+//!          |       '-> metrics
 //!          '-> config -> each section's own configuration
 //! ```
 
@@ -29,16 +30,18 @@ pub mod dead_letter;
 pub mod enrich;
 pub mod event;
 pub mod health;
+pub mod input;
 pub mod intake;
 mod jitter;
 pub mod leader;
 pub mod lease;
 pub mod mark;
 pub mod metrics;
-mod outage;
+pub mod outage;
 pub mod outlet;
 pub mod pipeline;
 pub mod receiver;
+pub mod recent;
 pub mod reload;
 mod replace;
 pub mod retry;
@@ -47,6 +50,7 @@ pub mod router;
 mod shutdown;
 pub mod sink;
 pub mod source;
+pub mod status;
 pub mod telemetry;
 pub mod template;
 pub mod throttle;

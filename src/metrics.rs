@@ -4,6 +4,7 @@
 //! are `event_exporter_…`, or begin with `metricsNamePrefix`; where that is given, the incumbent's names exist too.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus::{
     Encoder as _, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -11,12 +12,14 @@ use prometheus::{
 };
 
 use self::families::Families;
+pub use self::latest::Latest;
 pub use self::lookups::LookupMetrics;
 use self::occurrences::Occurrences;
 use crate::batch::{QueueProbe, WeakProbe};
 use crate::event::Event;
 
 mod families;
+mod latest;
 mod lookups;
 mod occurrences;
 
@@ -90,6 +93,8 @@ pub struct ReceiverMetrics {
     pub lag: Histogram,
     pub last_delivery: Gauge,
     pub duration: Histogram,
+    /// Of no series, for people who look now.
+    pub latest: Latest,
     requests: IntCounterVec,
     name: String,
     send_errors: Option<IntCounter>,
@@ -266,6 +271,7 @@ impl Metrics {
             lag: families.lag.with_label_values(labels),
             last_delivery: families.last_delivery.with_label_values(labels),
             duration: families.duration.with_label_values(labels),
+            latest: Latest::default(),
             requests: families.requests.clone(),
             name: name.to_owned(),
             send_errors: families
@@ -451,13 +457,15 @@ impl ReceiverMetrics {
     /// Counts events as taken, and how late they are.
     pub fn took<'a>(&self, events: impl Iterator<Item = &'a Event>) {
         let now = crate::event::Time::now();
-        let mut count = 0;
+        let (mut count, mut lag) = (0, Duration::ZERO);
         for event in events {
-            self.lag.observe(event.occurred().age(now).as_secs_f64());
+            lag = event.occurred().age(now);
+            self.lag.observe(lag.as_secs_f64());
             count += 1;
         }
         self.delivered.inc_by(count);
         if count > 0 {
+            self.latest.took(lag);
             self.last_delivery.set(self::now());
         }
     }

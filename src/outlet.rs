@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::batch::{QueueProbe, QueueSender};
@@ -43,7 +44,7 @@ pub struct Policy {
 /// What became of an event that was offered.
 pub enum Offer {
     /// It is in the queue, or not meant for it.
-    Done,
+    Done(Fate),
     /// There is no room. The offerer has the queue until it [puts it back](Outlet::put_back) or
     /// [parks](Outlet::park) the receiver.
     Full {
@@ -54,6 +55,26 @@ pub enum Offer {
         /// How long the router has waited for this receiver lately.
         waited: Duration,
     },
+}
+
+/// What has become of it, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fate {
+    /// It is in the queue.
+    Queued,
+    /// The receiver is parked, and will get it later.
+    Parked,
+    /// The receiver has had it already.
+    Had,
+    /// Policy leaves it out because of its age.
+    TooOld,
+    /// A throttle holds it back.
+    HeldBack,
+    /// Policy drops it because the queue is full.
+    QueueFull,
+    /// The receiver has been removed.
+    Removed,
 }
 
 struct State {
@@ -123,22 +144,23 @@ impl Outlet {
             if let Some(missed) = state.missed.get_mut(origin.watch) {
                 missed.pass_by(event, !is_routed && !has_had);
             }
-            return Offer::Done;
+            let fate = if has_had { Fate::Had } else { Fate::Parked };
+            return Offer::Done(fate);
         }
         if self.is_too_old(event, policy) {
-            return Offer::Done;
+            return Offer::Done(Fate::TooOld);
         }
         let Some(queue) = &state.queue else {
-            return Offer::Done;
+            return Offer::Done(Fate::Removed);
         };
         let Some(event) = self.throttles.pass(throttle, event) else {
-            return Offer::Done;
+            return Offer::Done(Fate::HeldBack);
         };
         if queue.try_push(&event) {
             if state.waited > Duration::ZERO && self.queue.is_half_empty() {
                 state.waited = Duration::ZERO;
             }
-            return Offer::Done;
+            return Offer::Done(Fate::Queued);
         }
         if policy.on_full == OnFull::Drop {
             if self.metrics.queue_full.get() == 0 {
@@ -149,7 +171,7 @@ impl Outlet {
             }
             self.metrics.queue_full.inc();
             self.throttles.give_up(throttle, &event);
-            return Offer::Done;
+            return Offer::Done(Fate::QueueFull);
         }
         let waited = state.waited;
         match state.queue.take() {
@@ -158,7 +180,7 @@ impl Outlet {
                 queue,
                 waited,
             },
-            None => Offer::Done,
+            None => Offer::Done(Fate::Removed),
         }
     }
 
@@ -280,6 +302,21 @@ impl Outlet {
         in_flight + u64::try_from(self.queue.state().events).unwrap_or(0)
     }
 
+    /// What it does, in a word, for people.
+    pub fn condition(&self) -> &'static str {
+        match self.state().served_by {
+            ServedBy::Nobody => "parked",
+            ServedBy::CatchUp(_) => "catching up",
+            ServedBy::Router(_) if self.is_retrying() => "retrying",
+            ServedBy::Router(_) => "delivering",
+        }
+    }
+
+    fn is_retrying(&self) -> bool {
+        let failure = self.metrics.latest.failure.get();
+        failure.is_some_and(|failure| failure.goes_on)
+    }
+
     /// Whether the router serves it.
     pub fn is_routed(&self) -> bool {
         matches!(self.state().served_by, ServedBy::Router(_))
@@ -391,7 +428,7 @@ mod tests {
         for (watch, version) in [(0, 11), (0, 12), (0, 13), (1, 11), (1, 12), (1, 13)] {
             assert!(matches!(
                 outlet.offer(&event(watch, version), Policy::default(), None),
-                Offer::Done
+                Offer::Done(Fate::Parked)
             ));
         }
         (outlet, sender, queued, backlog)

@@ -17,6 +17,7 @@ use crate::mark::{Mark, Progress};
 use crate::metrics::Metrics;
 use crate::outlet::{Outlet, Policy};
 use crate::receiver::{Delivery, Receiver, SinkClosed};
+use crate::recent::Recent;
 use crate::route::Route;
 use crate::router::{Leg, Parked, Router, Table};
 use crate::sink::{Sink, SinkSettings};
@@ -85,13 +86,14 @@ impl Origins<'_> {
 
 impl Pipeline {
     /// Builds router and receivers, and returns where events go in. Without a cluster, the enricher is one that looks
-    /// nothing up.
+    /// nothing up. People may see its events in `recent`.
     pub fn build(
         config: Config,
         path: &str,
         enricher: Enricher,
         origins: Origins<'_>,
         metrics: Arc<Metrics>,
+        recent: Option<Arc<Recent>>,
     ) -> anyhow::Result<(QueueSender, Self)> {
         let can_park = !origins.watches.is_empty();
         let (events, queued) = queue(SOURCE_QUEUE_BYTES);
@@ -108,10 +110,10 @@ impl Pipeline {
             legs.push(leg);
             receivers.push(receiver);
         }
-        let (tables, table) = watch::channel(Arc::new(Table { route, legs }));
+        let (tables, table) = watch::channel(Arc::new(Table::new(route, legs)));
         let (parking, parked) = mpsc::unbounded_channel();
         let parking = Some(parking).filter(|_| can_park);
-        let router = Router::new(intake, table, parking, metrics.router());
+        let router = Router::new(intake, table, parking, metrics.router()).shown_to(recent);
         let pipeline = Self {
             router,
             receivers,
@@ -291,6 +293,17 @@ pub struct Account {
 // === impl Account ===
 
 impl Account {
+    /// Who gets what, at the moment.
+    pub fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.tables.borrow())
+    }
+
+    /// How far each watch is.
+    pub fn read(&self) -> Vec<Mark> {
+        let watches = self.backlog.watches().iter();
+        watches.map(|watch| watch.read()).collect()
+    }
+
     /// How many events were handed to dead letters.
     pub fn rejected(&self) -> u64 {
         self.sum(|outlet| outlet.metrics.rejected.get())

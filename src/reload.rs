@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{build_delivery, build_receiver, compile, located, policy};
 use crate::receiver::{Delivery, Receiver};
 use crate::router::{Leg, Table};
+use crate::status::Status;
 
 /// Watches the configuration file.
 pub struct Reloader {
@@ -40,6 +41,7 @@ pub struct Reloader {
     tables: watch::Sender<Arc<Table>>,
     router: Arc<Backlog>,
     metrics: Arc<Metrics>,
+    status: Arc<Status>,
     asked: Arc<Notify>,
 }
 
@@ -100,6 +102,7 @@ impl Reloader {
         tables: watch::Sender<Arc<Table>>,
         router: Arc<Backlog>,
         metrics: Arc<Metrics>,
+        status: Arc<Status>,
         asked: Arc<Notify>,
     ) -> Self {
         let Named {
@@ -112,6 +115,7 @@ impl Reloader {
             let read = fingerprints(&file.text);
             if !file.text.is_empty() {
                 tell_of_settings(&file.at_start, &read);
+                status.loaded(&file.text);
             }
             running = Fingerprints {
                 settings: file.at_start.settings,
@@ -133,6 +137,7 @@ impl Reloader {
             tables,
             router,
             metrics,
+            status,
             asked,
         }
     }
@@ -152,12 +157,16 @@ impl Reloader {
                 Ok(None) => {}
                 Ok(Some(change)) => {
                     self.metrics.config_taken(true);
+                    self.status
+                        .loaded(self.seen.as_ref().map_or("", |seen| &seen.text));
                     return self.take(change);
                 }
                 Err(problem) => {
                     self.metrics.config_taken(false);
+                    let problem = crate::telemetry::chain(&problem);
+                    self.status.refused(&problem);
                     error!(
-                        error = crate::telemetry::chain(&problem),
+                        error = problem,
                         "the new configuration can't be used: the one before goes on"
                     );
                 }
@@ -237,7 +246,7 @@ impl Reloader {
             });
         }
         Ok(Change {
-            table: Table { route, legs },
+            table: Table::new(route, legs),
             fingerprints,
             named,
             changed,
@@ -311,6 +320,11 @@ impl ConfigFile {
             at_start: fingerprints(&text),
             text,
         }
+    }
+
+    /// What was in it when it was read last; nothing if that is not what runs.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// What is in it now, for one whose turn comes later.

@@ -18,15 +18,21 @@ use crate::event::Event;
 use crate::yaml::{Located, Position, Problem};
 
 use self::explain::Seen;
-pub use self::explain::{Cause, Explanation, Failure, Step, Verdict};
+pub use self::explain::{Cause, Explanation, Failure, Step, Told, Verdict};
+pub use self::filter::{Filter, NoFilter};
+pub use self::hits::Hits;
 pub use self::lint::{Findings, lint};
+pub use self::outline::Outline;
 use self::rule::Rule;
 pub use self::rule::RuleConfig;
 pub use self::sample::Sample;
 pub use self::throttle::{Throttle, ThrottleConfig};
 
 mod explain;
+mod filter;
+mod hits;
 mod lint;
+mod outline;
 pub mod pattern;
 mod rule;
 mod sample;
@@ -75,6 +81,10 @@ pub struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReceiverId(pub usize);
 
+/// A rule of a tree, in the order in which they are tried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RuleId(usize);
+
 /// Where an event goes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Resolution {
@@ -82,6 +92,8 @@ pub struct Resolution {
     pub receivers: Vec<ReceiverId>,
     /// What those have to be asked, by the same places; it ends with the last that has one.
     throttles: Vec<Option<Arc<Throttle>>>,
+    /// The rules that matched.
+    pub rules: Vec<RuleId>,
     /// Whether any route dropped it.
     pub dropped: bool,
     /// How many routes' samples left it out.
@@ -141,7 +153,27 @@ impl Route {
             .enumerate()
             .map(|(at, name)| (*name, ReceiverId(at)))
             .collect();
-        Self::compile_below(config, &names, Place::default(), None, 0, warnings)
+        let mut route = Self::compile_below(config, &names, Place::default(), None, 0, warnings)?;
+        route.number(&mut 0);
+        Ok(route)
+    }
+
+    /// Gives its rules their ids, which follow on `next`.
+    fn number(&mut self, next: &mut usize) {
+        let matches = self.matches.iter_mut().map(|one| &mut one.rule);
+        for rule in self.drop.iter_mut().chain(matches) {
+            rule.id = RuleId(*next);
+            *next += 1;
+        }
+        for below in &mut self.routes {
+            below.number(next);
+        }
+    }
+
+    /// How many rules there are, here and below.
+    fn rules(&self) -> usize {
+        let below: usize = self.routes.iter().map(Self::rules).sum();
+        self.drop.len() + self.matches.len() + below
     }
 
     fn compile_below(
@@ -218,6 +250,7 @@ impl Route {
             resolution.reads_object |= rule.reads_object(event);
             see(Seen::Drop(rule));
             if rule.matches(event) {
+                resolution.rules.push(rule.id);
                 resolution.dropped = true;
                 return;
             }
@@ -235,6 +268,7 @@ impl Route {
             see(Seen::Match(rule, receiver, throttle.as_deref()));
             if rule.matches(event) {
                 any = true;
+                resolution.rules.push(rule.id);
                 resolution.add(receiver, throttle.as_ref());
             } else {
                 all = false;

@@ -14,9 +14,10 @@ use crate::batch::QueueSender;
 use crate::event::Event;
 use crate::intake::{Intake, Routed};
 use crate::metrics::RouterMetrics;
-use crate::outlet::{Offer, Outlet, Policy};
+use crate::outlet::{Fate, Offer, Outlet, Policy};
 use crate::receiver::Changes;
-use crate::route::{ReceiverId, Resolution, Route, Throttle};
+use crate::recent::{Recent, Went};
+use crate::route::{Hits, ReceiverId, Resolution, Route, Throttle};
 
 /// Who gets what. It changes as a whole, when a configuration is read anew.
 pub struct Table {
@@ -24,6 +25,8 @@ pub struct Table {
     pub route: Route,
     /// By [`ReceiverId`].
     pub legs: Vec<Leg>,
+    /// By rule, how many events it has matched.
+    pub hits: Hits,
 }
 
 /// One receiver of a table.
@@ -54,6 +57,8 @@ pub struct Router {
     /// Where receivers are parked; without it, they are waited for.
     parking: Option<mpsc::UnboundedSender<Parked>>,
     metrics: RouterMetrics,
+    /// Where people may see events.
+    recent: Option<Arc<Recent>>,
 }
 
 /// How long a receiver may hold up others, until its queue has been half empty again.
@@ -65,6 +70,12 @@ const PATIENCE_ALONE: Duration = Duration::from_secs(10);
 // === impl Table ===
 
 impl Table {
+    /// A table whose rules have not matched anything yet.
+    pub fn new(route: Route, legs: Vec<Leg>) -> Self {
+        let hits = Hits::none_of(&route);
+        Self { route, legs, hits }
+    }
+
     /// Whether anybody cares about the involved object.
     pub fn reads_object(&self, resolution: &Resolution) -> bool {
         let mut legs = self.wanted(resolution);
@@ -78,6 +89,11 @@ impl Table {
     ) -> impl Iterator<Item = (&'a Leg, Option<&'a Throttle>)> {
         let ids = resolution.receivers.iter().enumerate();
         ids.filter_map(|(at, &ReceiverId(id))| Some((self.legs.get(id)?, resolution.throttle(at))))
+    }
+
+    /// The name of a receiver.
+    pub fn name(&self, ReceiverId(at): ReceiverId) -> &str {
+        self.legs.get(at).map_or("", |leg| &leg.outlet.name)
     }
 
     /// Where a receiver stands in it, if it does.
@@ -102,7 +118,14 @@ impl Router {
             tables,
             parking,
             metrics,
+            recent: None,
         }
+    }
+
+    /// One that shows `recent` what it does.
+    #[must_use]
+    pub fn shown_to(self, recent: Option<Arc<Recent>>) -> Self {
+        Self { recent, ..self }
     }
 
     /// Runs until the intake ends.
@@ -131,6 +154,7 @@ impl Router {
         let Routed { event, resolution } = routed;
         self.metrics.happened(&event);
         self.metrics.sampled_out.inc_by(resolution.sampled_out);
+        table.hits.count(&resolution);
         if resolution.receivers.is_empty() {
             let cause = if resolution.dropped {
                 &self.metrics.drop_rule
@@ -145,16 +169,25 @@ impl Router {
         if let Some(watch) = self.intake.backlog().watches().get(event.origin.watch) {
             watch.route(event.origin.version);
         }
+        let mut went = Vec::new();
         for (leg, throttle) in table.wanted(&resolution) {
-            let offer = leg.outlet.offer(&event, leg.policy, throttle);
-            if let Offer::Full {
-                event,
-                queue,
-                waited,
-            } = offer
-            {
-                self.wait(table, leg, &event, queue, waited).await;
+            let fate = match leg.outlet.offer(&event, leg.policy, throttle) {
+                Offer::Done(fate) => fate,
+                Offer::Full {
+                    event,
+                    queue,
+                    waited,
+                } => self.wait(table, leg, &event, queue, waited).await,
+            };
+            if self.recent.is_some() {
+                went.push(Went {
+                    to: leg.outlet.name.clone(),
+                    fate,
+                });
             }
+        }
+        if let Some(recent) = &self.recent {
+            recent.saw(event, went, resolution.dropped);
         }
     }
 
@@ -166,11 +199,11 @@ impl Router {
         event: &Arc<Event>,
         queue: QueueSender,
         waited: Duration,
-    ) {
+    ) -> Fate {
         let Some(parking) = &self.parking else {
             queue.push(Arc::clone(event)).await;
             leg.outlet.put_back(queue, Duration::ZERO);
-            return;
+            return Fate::Queued;
         };
         let mut others = table.legs.iter().map(|leg| &leg.outlet);
         let is_alone = !others.any(|other| !Arc::ptr_eq(other, &leg.outlet) && other.is_routed());
@@ -197,7 +230,7 @@ impl Router {
                 waited + started.elapsed()
             };
             leg.outlet.put_back(queue, waited);
-            return;
+            return Fate::Queued;
         }
         warn!(
             receiver = leg.outlet.name,
@@ -209,6 +242,7 @@ impl Router {
         let outlet = Arc::clone(&leg.outlet);
         // Nobody is there any more to bring it back only when the program ends.
         let _ = parking.send(Parked { outlet, queue });
+        Fate::Parked
     }
 }
 

@@ -351,6 +351,7 @@ impl Source {
         self.metrics.failed(error.cause());
         self.unwatched_since.get_or_insert_with(Time::now);
         let text = crate::telemetry::chain(error);
+        self.health.failed(&text);
         // Once per failure: repetitions say nothing new.
         if outage.is_news(&text) {
             warn!(

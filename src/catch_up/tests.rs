@@ -270,7 +270,7 @@ impl Process {
         }
         let config = Config::parse(CONFIG, &|_| None).unwrap().config;
         let route = compile(&config).unwrap();
-        let (tables, table) = watch::channel(Arc::new(Table { route, legs }));
+        let (tables, table) = watch::channel(Arc::new(Table::new(route, legs)));
         let (parking, parked) = mpsc::unbounded_channel();
         let router = Router::new(intake, table.clone(), Some(parking), metrics.router());
         tasks.spawn(router.run());
@@ -364,10 +364,7 @@ async fn a_catch_up_begins_anew_when_the_api_server_has_another_history() {
         reads_object: false,
         changes,
     };
-    let table = Table {
-        route: compile(&config).unwrap(),
-        legs: vec![leg],
-    };
+    let table = Table::new(compile(&config).unwrap(), vec![leg]);
     let (_tables, table) = watch::channel(Arc::new(table));
     let (parking, parked) = mpsc::unbounded_channel();
     assert!(parking.send(Parked { outlet, queue }).is_ok());

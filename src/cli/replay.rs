@@ -13,12 +13,12 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::input::EventReader;
 use super::{
     Config, ConfigError, Enricher, Event, Metrics, Pipeline, ReplayArgs, Route, Signals,
     UsageError, complain, counted, exit_code, load, one_input, readable, say,
 };
 use crate::batch::QueueSender;
+use crate::input::EventReader;
 use crate::pipeline::Origins;
 use crate::receiver::OnFull;
 use crate::route::{RouteConfig, Throttle};
@@ -59,8 +59,14 @@ pub(super) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         receiver.max_event_age = None;
         receiver.buffer = None;
     }
-    let (queue, pipeline) =
-        Pipeline::build(config, &path, Enricher::default(), Origins::none(), metrics)?;
+    let (queue, pipeline) = Pipeline::build(
+        config,
+        &path,
+        Enricher::default(),
+        Origins::none(),
+        metrics,
+        None,
+    )?;
     let account = pipeline.account();
     let mut signals = Signals::install()?;
     let told = CancellationToken::new();

@@ -4,15 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde::Serialize;
 
 use self::diff::diff;
-use super::input::EventReader;
 use super::live::Live;
 use super::{Loaded, Output, UsageError, counted, exit_code, load, one_input, readable, say};
 use crate::enrich::LookupConfig;
 use crate::event::{Event, visible};
-use crate::route::{Cause, Explanation, Failure, ReceiverId, Step, Throttle, Verdict};
+use crate::input::EventReader;
+use crate::route::{Cause, Explanation, Failure, ReceiverId, Step, Throttle};
 
 mod diff;
 
@@ -42,55 +41,6 @@ pub(super) struct RouteArgs {
     /// Text for people, or JSON: an object an event, or with --diff a single one
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// What `-o json` prints of an event. Fields are only ever added.
-#[derive(Serialize)]
-struct Line<'a> {
-    event: &'a str,
-    /// In the order of delivery.
-    receivers: Vec<&'a str>,
-    /// Whether any route dropped it.
-    dropped: bool,
-    /// Whether any route's sample left it out.
-    #[serde(rename = "sampledOut")]
-    sampled_out: bool,
-    steps: Vec<LineStep<'a>>,
-}
-
-/// A rule that was tried, or a route below.
-#[derive(Serialize)]
-struct LineStep<'a> {
-    path: &'a str,
-    line: usize,
-    column: usize,
-    #[serde(flatten)]
-    outcome: Outcome<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Outcome<'a> {
-    Rule {
-        matches: bool,
-        /// Who gets the event by this rule.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        receiver: Option<&'a str>,
-        /// What may hold it back from them.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        throttle: Option<&'a Throttle>,
-        failed: &'a [Failure<'a>],
-    },
-    #[serde(rename_all = "camelCase")]
-    Sample {
-        sample: f64,
-        /// Of the event's uid, between 0 and 1.
-        position: f64,
-        sampled_out: bool,
-    },
-    Route {
-        walked: bool,
-    },
 }
 
 /// What fits into a line of a terminal.
@@ -126,7 +76,10 @@ pub(super) async fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
         };
         let explanation = route.explain(&event);
         match args.output {
-            Output::Json => tell_program(&event, &explanation, &name),
+            Output::Json => {
+                let told = serde_json::to_string(&explanation.told(&event, &name))?;
+                say(format_args!("{told}"))
+            }
             Output::Text => tell(&event, &explanation, &name),
         }?;
     }
@@ -166,53 +119,6 @@ impl RouteArgs {
             all: Box::new(latest.events.into_iter().map(Ok)),
         })
     }
-}
-
-fn tell_program<'a>(
-    event: &Event,
-    explanation: &Explanation<'_>,
-    name: &impl Fn(ReceiverId) -> &'a str,
-) -> anyhow::Result<()> {
-    let steps = explanation.steps.iter().map(|step| {
-        let rule = |verdict, receiver: Option<ReceiverId>, throttle: Option<_>| {
-            let verdict: &Verdict<'_> = verdict;
-            let receiver = receiver.filter(|_| verdict.matches());
-            Outcome::Rule {
-                matches: verdict.matches(),
-                receiver: receiver.map(name),
-                throttle: throttle.filter(|_| receiver.is_some()),
-                failed: &verdict.failures,
-            }
-        };
-        let place = step.place();
-        LineStep {
-            path: &place.path,
-            line: place.position.line,
-            column: place.position.column,
-            outcome: match step {
-                Step::Drop(verdict) => rule(verdict, None, None),
-                Step::Match(verdict, receiver, throttle) => rule(verdict, *receiver, *throttle),
-                &Step::Sample {
-                    sample,
-                    position,
-                    has,
-                } => Outcome::Sample {
-                    sample: sample.share,
-                    position,
-                    sampled_out: !has,
-                },
-                Step::Route { walked, .. } => Outcome::Route { walked: *walked },
-            },
-        }
-    });
-    let line = Line {
-        event: &event.key().to_string(),
-        receivers: names(&explanation.resolution.receivers, name),
-        dropped: explanation.resolution.dropped,
-        sampled_out: explanation.resolution.sampled_out > 0,
-        steps: steps.collect(),
-    };
-    say(format_args!("{}", serde_json::to_string(&line)?))
 }
 
 /// A line with the receivers, and indented below it the way there.

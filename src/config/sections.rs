@@ -15,7 +15,7 @@ enum Section {
     Inner,
 }
 
-const TOP: [&str; 15] = [
+const TOP: [&str; 16] = [
     "logLevel",
     "logFormat",
     "throttlePeriod",
@@ -30,6 +30,7 @@ const TOP: [&str; 15] = [
     "omitLookup",
     "cacheSize",
     "metricsNamePrefix",
+    "statusPage",
     "route",
 ];
 const ROUTE: [&str; 5] = ["drop", "match", "sample", "throttle", "routes"];
@@ -210,9 +211,9 @@ pub(super) fn advice(path: &str, key: &str) -> Option<Advice> {
         Section::Top if key == "receiver" => {
             hint("belongs into a rule under `match`; did you mean `receivers`?")
         }
-        Section::Top if key == "enabled" || key == "leaderElectionID" => {
-            hint("belongs under `leaderElection`")
-        }
+        Section::Top if key == "leaderElectionID" => hint("belongs under `leaderElection`"),
+        Section::Top if key == "enabled" => hint("belongs under `leaderElection` or `statusPage`"),
+        Section::Top if key == "events" => hint("belongs under `statusPage`"),
         Section::Top if RULE.contains(&key) => hint("belongs into a rule, under `route`"),
         Section::Route if RULE.contains(&key) && key != "receivers" => {
             hint("belongs into a rule: an entry of `match` or `drop`")

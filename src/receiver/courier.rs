@@ -247,11 +247,18 @@ impl Trip<'_> {
     }
 
     async fn reject(&self, delivery: &Delivery, event: &Event, reason: &str) {
-        self.courier.metrics.rejected.inc();
+        let metrics = &self.courier.metrics;
+        metrics.rejected.inc();
+        metrics.latest.failure.refused(reason);
         delivery.dead_letter.put(event, reason).await;
     }
 
     async fn wait(&mut self, cause: &SendError) {
+        let failure = &self.courier.metrics.latest.failure;
+        match cause.kind {
+            SendErrorKind::Refused => failure.refused(&cause.reason),
+            _ => failure.fails(&cause.reason),
+        }
         self.tell(cause);
         let wait = self
             .backoff
@@ -289,9 +296,11 @@ impl Trip<'_> {
         if std::mem::take(&mut self.in_trouble) {
             trouble.batches -= 1;
         }
-        if trouble.batches == 0
-            && let Some(attempts) = trouble.outage.over()
-        {
+        if trouble.batches > 0 {
+            return;
+        }
+        self.courier.metrics.latest.failure.over();
+        if let Some(attempts) = trouble.outage.over() {
             info!(
                 receiver = self.courier.name,
                 attempts, "events are taken again"

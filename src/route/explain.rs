@@ -99,6 +99,55 @@ pub enum Cause<'a> {
     Matches,
 }
 
+/// An explanation as programs get it, with the names of receivers. Fields are only ever added.
+#[derive(Debug, Serialize)]
+pub struct Told<'a> {
+    event: String,
+    /// In the order of delivery.
+    receivers: Vec<&'a str>,
+    /// Whether any route dropped it.
+    dropped: bool,
+    /// Whether any route's sample left it out.
+    #[serde(rename = "sampledOut")]
+    sampled_out: bool,
+    steps: Vec<ToldStep<'a>>,
+}
+
+/// A rule that was tried, or a route below.
+#[derive(Debug, Serialize)]
+struct ToldStep<'a> {
+    path: &'a str,
+    line: usize,
+    column: usize,
+    #[serde(flatten)]
+    outcome: Outcome<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome<'a> {
+    Rule {
+        matches: bool,
+        /// Who gets the event by this rule.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receiver: Option<&'a str>,
+        /// What may hold it back from them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        throttle: Option<&'a Throttle>,
+        failed: &'a [Failure<'a>],
+    },
+    #[serde(rename_all = "camelCase")]
+    Sample {
+        sample: f64,
+        /// Of the event's uid, between 0 and 1.
+        position: f64,
+        sampled_out: bool,
+    },
+    Route {
+        walked: bool,
+    },
+}
+
 /// What is seen on the way.
 pub(super) enum Seen<'a> {
     Drop(&'a Rule),
@@ -138,6 +187,40 @@ impl Route {
     }
 }
 
+// === impl Explanation ===
+
+impl Explanation<'_> {
+    /// Keeps so many bytes, at the most, of each value that fails.
+    pub fn shorten(&mut self, most: usize) {
+        for step in &mut self.steps {
+            let (Step::Drop(verdict) | Step::Match(verdict, ..)) = step else {
+                continue;
+            };
+            for failure in &mut verdict.failures {
+                if let Cause::Differs { value, .. } = &mut failure.cause {
+                    *value = &value[..value.floor_char_boundary(most)];
+                }
+            }
+        }
+    }
+
+    /// What it says of `event`, for programs.
+    pub fn told<'b, 'n: 'b>(
+        &'b self,
+        event: &Event,
+        name: &impl Fn(ReceiverId) -> &'n str,
+    ) -> Told<'b> {
+        let receivers = self.resolution.receivers.iter();
+        Told {
+            event: event.key().to_string(),
+            receivers: receivers.map(|at| name(*at)).collect(),
+            dropped: self.resolution.dropped,
+            sampled_out: self.resolution.sampled_out > 0,
+            steps: self.steps.iter().map(|step| step.told(name)).collect(),
+        }
+    }
+}
+
 // === impl Step ===
 
 impl<'a> Step<'a> {
@@ -145,6 +228,38 @@ impl<'a> Step<'a> {
         Self::Route {
             place: &route.place,
             walked,
+        }
+    }
+
+    fn told<'b, 'n: 'b>(&'b self, name: &impl Fn(ReceiverId) -> &'n str) -> ToldStep<'b> {
+        let rule = |verdict: &'b Verdict<'_>, receiver: Option<ReceiverId>, throttle| {
+            let receiver = receiver.filter(|_| verdict.matches());
+            Outcome::Rule {
+                matches: verdict.matches(),
+                receiver: receiver.map(name),
+                throttle: receiver.and(throttle),
+                failed: &verdict.failures,
+            }
+        };
+        let place = self.place();
+        ToldStep {
+            path: &place.path,
+            line: place.position.line,
+            column: place.position.column,
+            outcome: match self {
+                Self::Drop(verdict) => rule(verdict, None, None),
+                Self::Match(verdict, receiver, throttle) => rule(verdict, *receiver, *throttle),
+                Self::Sample {
+                    sample,
+                    position,
+                    has,
+                } => Outcome::Sample {
+                    sample: sample.share,
+                    position: *position,
+                    sampled_out: !has,
+                },
+                Self::Route { walked, .. } => Outcome::Route { walked: *walked },
+            },
         }
     }
 

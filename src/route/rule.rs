@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Place;
 use super::explain::{Cause, Failure};
+use super::outline::Asked;
 use super::pattern::Pattern;
+use super::{Place, RuleId};
 use crate::event::Event;
 use crate::yaml::{Located, Problem};
 
@@ -58,10 +59,10 @@ type Patterns = BTreeMap<String, Located<String>>;
 pub(super) type Of = fn(&Event) -> &str;
 
 /// Where a rule has its pattern for a text.
-type Asked = fn(&RuleConfig) -> &Located<String>;
+type Given = fn(&RuleConfig) -> &Located<String>;
 
 /// The texts that rules test: what they call them, and where a rule and an event have them.
-pub(super) const TEXTS: [(&str, Asked, Of); 11] = [
+pub(super) const TEXTS: [(&str, Given, Of); 11] = [
     ("type", |rule| &rule.r#type, |event| &event.kind),
     (
         "kind",
@@ -109,6 +110,8 @@ pub(super) struct Rule {
     /// One is of labels of the namespace.
     reads_namespace: bool,
     place: Place,
+    /// Which of its tree it is; the first where that is nothing to it, as under `not`.
+    pub id: RuleId,
 }
 
 /// A field of a rule.
@@ -168,7 +171,7 @@ impl RuleConfig {
     pub(super) fn texts(&self) -> impl Iterator<Item = (&'static str, &Located<String>, Of)> {
         let texts = TEXTS
             .iter()
-            .map(|(name, asked, of)| (*name, asked(self), *of));
+            .map(|(name, given, of)| (*name, given(self), *of));
         texts.filter(|(_, pattern, _)| !pattern.value.is_empty())
     }
 
@@ -226,6 +229,7 @@ impl Rule {
             reads_namespace: tests.iter().any(Test::reads_namespace),
             tests,
             place: Place::of(config),
+            id: RuleId::default(),
         }
     }
 
@@ -251,6 +255,11 @@ impl Rule {
     /// Whether every test passes. A negative count, which the API allows, passes none.
     pub(super) fn matches(&self, event: &Event) -> bool {
         self.tests.iter().all(|test| test.passes(event))
+    }
+
+    /// What it asks: nothing, of every event.
+    pub(super) fn asked(&self) -> Vec<Asked<'_>> {
+        self.tests.iter().filter_map(Test::asked).collect()
     }
 
     /// The tests that do not pass: none for a rule that matches.
@@ -337,6 +346,25 @@ impl Test {
             Ask::Not(rule) => !rule.matches(event),
             Ask::Never => false,
         }
+    }
+
+    /// What it asks; nothing, if every event passes.
+    fn asked(&self) -> Option<Asked<'_>> {
+        let what = match &self.ask {
+            Ask::Count(least) if *least <= 0 => return None,
+            Ask::Count(least) => format!("{least} or more"),
+            Ask::Text { .. } | Ask::Entry { .. } => self.field.pattern.clone(),
+            Ask::Not(rule) => {
+                let asked = rule.asked().into_iter();
+                let asked: Vec<_> = asked
+                    .map(|one| format!("{}: {}", one.field, one.what))
+                    .collect();
+                asked.join(", ")
+            }
+            Ask::Never => format!("{} (no regular expression: never)", self.field.pattern),
+        };
+        let field = &self.field.name;
+        Some(Asked { field, what })
     }
 
     /// Why it does not pass, if it doesn't.

@@ -129,10 +129,11 @@ fn routes_deliver_as_the_incumbents_do() {
     }
 }
 
-/// What the steps of an explanation come to. Who reads labels is not among them.
+/// What the steps of an explanation come to. Who reads labels is not among them, nor which rule of the tree each is.
 fn told(explanation: &Explanation<'_>) -> Resolution {
     let mut told = Resolution {
         reads_object: explanation.resolution.reads_object,
+        rules: explanation.resolution.rules.clone(),
         ..Resolution::default()
     };
     for step in &explanation.steps {
@@ -321,6 +322,7 @@ fn dropped_and_unwanted_are_told_apart() {
         route.resolve(&normal),
         Resolution {
             receivers: vec![],
+            rules: vec![RuleId(0)],
             dropped: true,
             ..Resolution::default()
         }

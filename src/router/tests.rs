@@ -56,7 +56,7 @@ fn router_with(
         });
         queues.push(waiting);
     }
-    let (_, table) = watch::channel(Arc::new(Table { route, legs }));
+    let (_, table) = watch::channel(Arc::new(Table::new(route, legs)));
     let router = Router::new(intake, table, parking, server.metrics.router());
     (events, router, queues)
 }
@@ -418,4 +418,52 @@ receivers: [{name: chat, onFull: drop, queue: {maxBytes: 1KiB}, stdout: {format:
         2,
         "the second is not held back for the first"
     );
+}
+
+#[tokio::test]
+async fn people_see_each_event_once_and_where_it_went() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let server = Server::start(has_all(Duration::ZERO));
+    let (events, router, _queues) = router(
+        "route: {drop: [{reason: noise}], match: [{labels: {app: one}, receiver: labelled}, {receiver: young}]}
+receivers: [{name: labelled, stdout: {format: text}}, {name: young, maxEventAge: 1h, stdout: {format: text}}]",
+        &server,
+    );
+    let recent = Arc::new(Recent::default());
+    let table = Arc::clone(&router.tables.borrow());
+    let router = router.shown_to(Some(Arc::clone(&recent)));
+    for (name, reason, time) in [
+        ("one", "", Some(Time::now())),
+        ("three", "noise", None),
+        ("two", "", None),
+    ] {
+        events
+            .push(Arc::new(Event {
+                reason: reason.to_owned(),
+                last_timestamp: time,
+                ..(*about("Pod", name, UID)).clone()
+            }))
+            .await;
+    }
+    drop(events);
+    router.run().await;
+    let last = recent.last();
+    let mut seen: Vec<_> = last
+        .iter()
+        .map(|seen| {
+            let went = seen.went.iter().map(|one| (one.to.as_str(), one.fate));
+            let name = seen.event.involved_object.name.as_str();
+            (name, went.collect::<Vec<_>>(), seen.dropped)
+        })
+        .collect();
+    seen.sort_by_key(|(name, ..)| *name);
+    let one = vec![("labelled", Fate::Queued), ("young", Fate::Queued)];
+    let expected = [
+        ("one", one, false),
+        ("three", vec![], true),
+        ("two", vec![("young", Fate::TooOld)], false),
+    ];
+    assert_eq!(seen, expected);
+    // Once, though what reads labels is resolved once more when they are known.
+    assert_eq!(table.hits.counted(), [1, 1, 2]);
 }

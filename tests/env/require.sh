@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that this machine has what the parts named need, all of it at once. As root on Debian or Ubuntu what is missing is
 # installed; otherwise one line says what is missing and how to get it.
-# usage: require.sh kubernetes|go|node|image|opensearch|prometheus|alertmanager|schemas|python|rust ...
+# usage: require.sh kubernetes|go|node|image|opensearch|prometheus|alertmanager|schemas|browser|python|rust ...
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -14,7 +14,7 @@ need() { # COMMAND PACKAGE
 check() {
   packages=()
   others=()
-  local part go
+  local part go node
   [ "$(uname -s)" = Linux ] || others+=("Linux (this is $(uname -s))")
   for part in "$@"; do
     need curl curl
@@ -51,6 +51,15 @@ check() {
         need python3 python3
         # Debian's Python has no pip for a virtual environment without that package.
         python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+        ;;
+      browser)
+        need chromium chromium
+        need npm npm
+        need node nodejs
+        node=$(node --version 2>/dev/null || true)
+        if [ -n "$node" ] && [ "$(printf '%s\n' "v$NODE_MINIMUM" "$node" | sort -V | head -1)" != "v$NODE_MINIMUM" ]; then
+          others+=("Node.js $NODE_MINIMUM or newer (nodejs.org)")
+        fi
         ;;
       python) need python3 python3 ;; # as the demo does
       rust)

@@ -21,4 +21,5 @@ log4j_version() {
 
 MAVEN_DEPENDENCY_PLUGIN=3.6.1
 CARGO_DENY=0.20.2
+NODE_MINIMUM=20 # what browser/package-lock.json asks for
 KUBERNETES_VALIDATE=1.37.0 # the last Kubernetes that it knows

@@ -113,7 +113,8 @@ async fn metrics_are_born_at_zero_and_the_incumbents_exist_where_asked_for() {
             "{path}"
         );
     }
-    assert!(exporter.get("/").await.unwrap().1.contains("/metrics"));
+    let (_, page) = exporter.get("/").await.unwrap();
+    assert!(page.contains("<a href=\"metrics\">"), "{page}");
     let post = reqwest::Client::new()
         .post(format!("{}/metrics", exporter.metrics_url))
         .send()

@@ -113,6 +113,8 @@ async fn a_parked_receiver_holds_up_nobody_and_gets_all_that_it_has_missed() {
         is_parked(&exporter, "away").await
     })
     .await;
+    let shown = exporter.status().await;
+    assert_eq!(shown["receivers"][0]["state"], "parked", "{shown}");
     committed.extend(commit(&events, namespace, 400..600).await);
 
     opensearch.control("start");

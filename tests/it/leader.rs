@@ -50,6 +50,11 @@ async fn leaders_follow_each_other_and_nothing_is_lost_or_doubled() {
         second.log().contains("standing by")
     })
     .await;
+    for (exporter, state) in [(&first, "delivering"), (&second, "standby")] {
+        let status = exporter.status().await;
+        assert_eq!(status["state"], state);
+        assert_eq!(status["route"].is_null(), state == "standby", "{status}");
+    }
     committed.extend(commit(&events, namespace, 50..100).await);
     eventually("the first delivers", async || {
         written(&file) == once(&committed)

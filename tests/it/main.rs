@@ -28,6 +28,7 @@ mod machine;
 mod migration;
 mod namespaces;
 mod opensearch;
+mod page;
 mod reload;
 mod replay;
 mod setup;

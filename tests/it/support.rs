@@ -68,6 +68,24 @@ pub fn amtool() -> &'static str {
     "amtool"
 }
 
+/// A real browser, and what drives it.
+pub struct Browser {
+    pub program: PathBuf,
+    /// A folder of modules.
+    pub modules: PathBuf,
+}
+
+impl Browser {
+    /// Installed where that is possible.
+    pub fn get() -> Self {
+        let exports = script("browser/install.sh", &[], &[]);
+        Self {
+            program: exports["BROWSER"].clone().into(),
+            modules: exports["BROWSER_MODULES"].clone().into(),
+        }
+    }
+}
+
 /// A Kubernetes API server with etcd.
 pub struct Cluster {
     name: String,
@@ -338,6 +356,12 @@ impl Exporter {
         line.unwrap_or_else(|| panic!("no {series} in\n{text}"))
             .parse()
             .unwrap()
+    }
+
+    /// What its page shows.
+    pub async fn status(&self) -> Value {
+        let (_, text) = self.get("/status").await.unwrap();
+        serde_json::from_str(&text).unwrap()
     }
 
     pub fn stdout(&self) -> String {

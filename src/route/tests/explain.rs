@@ -58,6 +58,81 @@ routes:
     assert_eq!(explanation.resolution.receivers, [ReceiverId(0)]);
 }
 
+#[test]
+fn what_matches_is_counted_at_its_place_in_the_tree() {
+    let tree = r#"
+drop: [{namespace: "^kube-system$"}]
+match:
+- {type: Warning, minCount: 3, labels: {app: web}, not: {kind: Job, reason: x}, receiver: r}
+- receiver: r
+routes:
+- match: [{receiver: s}, {reason: "*x"}]
+  routes:
+  - drop: [{}]
+- {}
+"#;
+    let (route, _) = compile(tree, &["r", "s"]);
+    let route = route.unwrap();
+    let hits = Hits::none_of(&route);
+    let events = [
+        ("kube-system", "Normal"),
+        ("shop", "Normal"),
+        ("shop", "Warning"),
+    ];
+    for (namespace, r#type) in events {
+        let event = Event::from(Flat {
+            namespace: namespace.into(),
+            r#type: r#type.into(),
+            kind: "Pod".into(),
+            count: 3,
+            labels: [("app".to_owned(), "web".to_owned())].into(),
+            ..Flat::default()
+        });
+        hits.count(&route.resolve(&event));
+        // Whoever explains counts nothing.
+        route.explain(&event);
+    }
+    let names = ["r", "s"];
+    let outline = route.outline(&hits.counted(), &|at: ReceiverId| names[at.0]);
+    let shown = serde_json::to_value(&outline).unwrap();
+    let row = |pointer: &str| {
+        let rule = shown.pointer(pointer).unwrap();
+        let asks = rule["asks"].as_array().unwrap().iter();
+        let asks: Vec<_> = asks
+            .map(|ask| format!("{} {}", ask["field"], ask["what"]).replace('"', ""))
+            .collect();
+        (rule["path"].clone(), asks.join("; "), rule["hits"].clone())
+    };
+    for (pointer, path, asks, hits) in [
+        ("/drop/0", "drop[0]", "namespace ^kube-system$", 1),
+        (
+            "/match/0",
+            "match[0]",
+            "minCount 3 or more; type Warning; labels.app web; not kind: Job, reason: x",
+            1,
+        ),
+        ("/match/1", "match[1]", "", 2),
+        ("/routes/0/match/0", "routes[0].match[0]", "", 1),
+        (
+            "/routes/0/match/1",
+            "routes[0].match[1]",
+            "reason *x (no regular expression: never)",
+            0,
+        ),
+        (
+            "/routes/0/routes/0/drop/0",
+            "routes[0].routes[0].drop[0]",
+            "",
+            0,
+        ),
+    ] {
+        let expected = (path.into(), asks.to_owned(), hits.into());
+        assert_eq!(row(pointer), expected, "{pointer}");
+    }
+    assert_eq!(shown["match"][0]["receiver"], "r");
+    assert_eq!(shown["routes"][1]["path"], "routes[1]");
+}
+
 /// Rules of few words, so that many match.
 fn any_rule() -> impl Strategy<Value = Located<RuleConfig>> {
     let word = || prop_oneof![2 => Just(""), 1 => Just("a"), 1 => Just("^ab$"), 1 => Just("*")];

@@ -77,11 +77,13 @@ impl EventReader {
     }
 
     /// Leaves out the dead letters of other receivers than this one.
+    #[must_use]
     pub fn of_receiver(self, receiver: Option<String>) -> Self {
         Self { receiver, ..self }
     }
 
-    fn new(name: String, input: Box<dyn BufRead + Send>) -> Self {
+    /// Reads what is called `name`.
+    pub fn new(name: String, input: Box<dyn BufRead + Send>) -> Self {
         Self {
             name,
             values: Values::new(input),
