@@ -93,7 +93,7 @@ struct RunArgs {
     /// How to reach the cluster [default: the pod's service account, else KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Where metrics and probes are served
+    /// Where metrics, probes and the status page are served
     #[arg(long, value_name = "ADDRESS", default_value = ":2112")]
     metrics_address: String,
     /// Not supported: put a proxy in front of the metrics instead

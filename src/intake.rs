@@ -1,7 +1,9 @@
 //! The Intake: hands out what was read from the watches, event by event, with the receivers that want it.
 //!
 //! Where a rule that decides, or a receiver, needs to know the involved object, the enricher has the event first, and
-//! others pass it by. Before that, where any rule asks for labels of namespaces, events are told those of theirs. Whoever asks for the next event says by that that the one before is with its receivers.
+//! others pass it by. Before that, where any rule asks for labels of namespaces, events are told those of theirs.
+//!
+//! Whoever asks for the next event says by that that the one before is with its receivers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -12,7 +12,7 @@ use prometheus::{
 };
 
 use self::families::Families;
-pub use self::latest::Latest;
+pub use self::latest::LastOutcome;
 pub use self::lookups::LookupMetrics;
 use self::occurrences::Occurrences;
 use crate::batch::{QueueProbe, WeakProbe};
@@ -94,7 +94,7 @@ pub struct ReceiverMetrics {
     pub last_delivery: Gauge,
     pub duration: Histogram,
     /// Of no series, for people who look now.
-    pub latest: Latest,
+    pub latest: LastOutcome,
     requests: IntCounterVec,
     name: String,
     send_errors: Option<IntCounter>,
@@ -271,7 +271,7 @@ impl Metrics {
             lag: families.lag.with_label_values(labels),
             last_delivery: families.last_delivery.with_label_values(labels),
             duration: families.duration.with_label_values(labels),
-            latest: Latest::default(),
+            latest: LastOutcome::default(),
             requests: families.requests.clone(),
             name: name.to_owned(),
             send_errors: families

@@ -50,7 +50,7 @@ pub enum PartEnded {
     /// Nobody is left to deliver to.
     #[error(transparent)]
     SinkClosed(#[from] SinkClosed),
-    /// A bug: it has panicked, or returned.
+    /// A bug: it has returned; or panicked, in builds that survive that, which releases do not.
     #[error("a part of the program has ended unexpectedly")]
     Bug(#[source] Option<JoinError>),
 }

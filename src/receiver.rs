@@ -1,7 +1,7 @@
 //! The Receiver: takes batches from its queue and hands them to its sink until every event is taken or refused.
 //!
-//! All of repeating, splitting, counting and draining is here, so that sinks have none of it. Several batches may be on their
-//! way at once, which lets fast sinks be far away; each is settled when all of it is. It ends when its queue is closed and
+//! All of repeating, splitting, counting and draining is here and in `courier`, so that sinks have none of it. Several batches
+//! may be on their way at once, so that a sink that is far away can still be fast; each is settled when all of it is. It ends when its queue is closed and
 //! empty, or its sink is closed for good.
 
 use std::fmt;

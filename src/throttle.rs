@@ -24,9 +24,9 @@ pub struct Throttles {
 
 #[derive(Default)]
 struct State {
-    kinds: Recent<Kind>,
+    kinds: Lru<Kind>,
     /// By kind and version.
-    answers: Recent<Answer>,
+    answers: Lru<Answer>,
     hasher: RandomState,
 }
 
@@ -46,8 +46,8 @@ enum Answer {
     Hold,
 }
 
-/// What was used last, and no more than [`MOST`] of it.
-struct Recent<V> {
+/// Least recently used: what was used last, and no more than [`MOST`] of it.
+struct Lru<V> {
     values: HashMap<u64, Used<V>>,
     /// Keys, by when they were used.
     order: BTreeMap<u64, u64>,
@@ -160,9 +160,9 @@ impl Kind {
     }
 }
 
-// === impl Recent ===
+// === impl Lru ===
 
-impl<V> Recent<V> {
+impl<V> Lru<V> {
     fn get(&mut self, key: u64) -> Option<&mut V> {
         let used = self.values.get_mut(&key)?;
         self.order.remove(&used.at);
@@ -188,7 +188,7 @@ impl<V> Recent<V> {
     }
 }
 
-impl<V> Default for Recent<V> {
+impl<V> Default for Lru<V> {
     fn default() -> Self {
         Self {
             values: HashMap::new(),

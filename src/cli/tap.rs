@@ -15,7 +15,7 @@ use crate::route::Filter;
 /// Whom to ask, and what for.
 #[derive(Debug, Args)]
 pub(super) struct TapArgs {
-    /// Where the exporter's metrics are
+    /// Where the exporter's metrics and status page are
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:2112")]
     address: Url,
     /// Only events for this receiver
@@ -181,6 +181,7 @@ fn tell(line: &[u8], output: Output) -> anyhow::Result<()> {
 fn went(went: &[Went], dropped: bool) -> String {
     let name = |one: &Went| match one.fate.as_str() {
         "queued" => one.to.clone(),
+        "had" => format!("{} (had it before)", one.to),
         "tooOld" => format!("{} (too old)", one.to),
         "heldBack" => format!("{} (held back by a throttle)", one.to),
         "queueFull" => format!("{} (dropped: its queue is full)", one.to),

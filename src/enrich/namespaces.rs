@@ -281,7 +281,7 @@ async fn follow(client: Client, writer: Writer<Metadata>, state: watch::Sender<S
                 if !std::mem::replace(&mut told, true) {
                     warn!(
                         error = crate::telemetry::chain(&error),
-                        "namespaces can't be watched: rules on `namespaceLabels` do not match where labels are not known; they need `{{apiGroups: [\"\"], resources: [\"namespaces\"], verbs: [\"get\", \"list\", \"watch\"]}}` in a ClusterRole"
+                        "namespaces can't be watched: rules on `namespaceLabels` do not match where labels are not known; they need `{{apiGroups: [\"\"], resources: [\"namespaces\"], verbs: [\"list\", \"watch\"]}}` in a ClusterRole"
                     );
                 }
                 state.send_if_modified(|state| {

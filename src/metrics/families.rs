@@ -291,7 +291,7 @@ impl<'a> Families<'a> {
             )?,
             setup_incomplete: self.gauges(
                 "receiver_setup_incomplete",
-                "Whether something is missing or another that setup should have made before the first event.",
+                "Whether something that setup should have made before the first event is missing, or differs.",
             )?,
             in_flight: self.gauges(
                 "events_in_flight",

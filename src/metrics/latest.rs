@@ -8,16 +8,16 @@ use crate::outage::LastFailure;
 
 /// The last success and the last failure.
 #[derive(Debug, Clone, Default)]
-pub struct Latest {
+pub struct LastOutcome {
     /// Milliseconds, plus one: 0 before any event was taken.
     lag: Arc<AtomicU64>,
     /// What came between events and the sink.
     pub failure: LastFailure,
 }
 
-// === impl Latest ===
+// === impl LastOutcome ===
 
-impl Latest {
+impl LastOutcome {
     /// An event was taken, so late.
     pub fn took(&self, lag: Duration) {
         let millis = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);

@@ -1,5 +1,5 @@
-//! How many attempts may be under way at once: as many as the configuration allows while the sink takes them, one after
-//! the other while it doesn't.
+//! How many attempts may be under way at once: as many as the configuration allows while the sink takes them. Each failure
+//! takes one away, down to one, and every ten attempts that go well give one back.
 //!
 //! A sink that is busy is not helped by more requests, and one that is away needs to be asked by one.
 

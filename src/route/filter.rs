@@ -56,7 +56,9 @@ fn insert(
     pattern: &str,
 ) -> Result<(), NoFilter> {
     let twice = || NoFilter(format!("`{}` is given twice", visible(whole)));
-    let Some((section @ ("labels" | "annotations" | "not"), rest)) = field.split_once('.') else {
+    let Some((section @ ("labels" | "annotations" | "namespaceLabels" | "not"), rest)) =
+        field.split_once('.')
+    else {
         // The only one that is no text.
         let number = pattern.parse::<i64>().ok().filter(|_| field == "minCount");
         let value = number.map_or_else(|| Value::from(pattern), Value::from);
@@ -103,6 +105,8 @@ mod tests {
             (&["minCount=6"], false),
             (&["labels.app.kubernetes.io/name=^web\\$1$"], true),
             (&["labels.app=web"], false),
+            // Not known.
+            (&["namespaceLabels.team=payments"], false),
             (&["not.kind=^Pod$", "not.type=Normal"], true),
             (&["not.kind=^Pod$"], false),
         ] {

@@ -76,6 +76,8 @@ struct Receiver {
     rejected: u64,
     /// By policy: the queue was full, or they were too old.
     dropped: u64,
+    /// By throttles.
+    held_back: u64,
     /// Forgotten by the API server before they could be delivered.
     expired: u64,
     /// How late the last one was that was taken.
@@ -219,6 +221,7 @@ impl Receiver {
             retried: metrics.retried.get(),
             rejected: metrics.rejected.get(),
             dropped: metrics.queue_full.get() + metrics.too_old.get(),
+            held_back: metrics.throttled.get(),
             expired: metrics.expired.get(),
             lag_seconds: metrics.latest.lag().map(|lag| lag.as_secs_f64()),
             error: failure,
