@@ -4,14 +4,14 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, error};
 
@@ -39,9 +40,9 @@ struct Shared {
     status: Arc<Status>,
 }
 
-/// Whether what a connection was opened for lasts as long as somebody reads it.
+/// What a connection was opened for, if that lasts as long as somebody reads it: cancelled once nobody does.
 #[derive(Clone, Default)]
-struct Lasting(Arc<AtomicBool>);
+struct Lasting(Arc<OnceLock<CancellationToken>>);
 
 /// Connections at the same time.
 const MAX_CONNECTIONS: usize = 64;
@@ -95,7 +96,8 @@ impl Admin {
                     asked.notify_one();
                     // What comes of it is in the log and the metrics, in a moment.
                     StatusCode::ACCEPTED
-                }),
+                })
+                .layer(middleware::from_fn(status::for_ourselves)),
             ),
             None => router,
         };
@@ -141,8 +143,13 @@ impl Admin {
                 let mut connection = pin!(connection);
                 let ended = match timeout(CONNECTION_TIMEOUT, connection.as_mut()).await {
                     Ok(ended) => ended,
-                    Err(_) if lasting.is_set() => connection.await,
-                    Err(_) => Ok(()),
+                    Err(_) => match lasting.0.get() {
+                        Some(over) => tokio::select! {
+                            ended = connection => ended,
+                            () = over.cancelled() => Ok(()),
+                        },
+                        None => Ok(()),
+                    },
                 };
                 if let Err(error) = ended {
                     debug!(error = %error, "a connection to the admin endpoint failed");
@@ -150,18 +157,6 @@ impl Admin {
                 drop(permit);
             });
         }
-    }
-}
-
-// === impl Lasting ===
-
-impl Lasting {
-    fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

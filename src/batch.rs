@@ -34,7 +34,7 @@ pub struct QueueState {
     pub events: usize,
     /// Their weight.
     pub bytes: usize,
-    /// How long the oldest has been waiting.
+    /// How long the oldest has been waiting, here or to be settled.
     pub oldest: Duration,
 }
 
@@ -93,13 +93,20 @@ struct State {
     events: VecDeque<Queued>,
     bytes: usize,
     /// By claim and watch, where what was taken and is not settled can be read again.
-    claims: BTreeMap<u64, Vec<(usize, Mark)>>,
+    claims: BTreeMap<u64, Claimed>,
     claimed: u64,
     closed: bool,
     /// An event has found no room: the batch is as large as it gets.
     pressed: bool,
     /// Set while the taking end waits for a batch to fill: it need not wake for every event.
     filling: Option<BatchLimits>,
+}
+
+/// A batch that was taken.
+struct Claimed {
+    places: Vec<(usize, Mark)>,
+    /// When its oldest event was queued.
+    since: Instant,
 }
 
 struct Queued {
@@ -228,10 +235,10 @@ impl QueueProbe {
     /// What it holds now.
     pub fn state(&self) -> QueueState {
         let state = self.0.lock();
-        let oldest = state
-            .events
-            .front()
-            .map_or(Duration::ZERO, |first| first.since.elapsed());
+        let queued = state.events.front().map(|first| first.since);
+        let taken = state.claims.values().map(|one| one.since);
+        let oldest = taken.chain(queued).min();
+        let oldest = oldest.map_or(Duration::ZERO, |since| since.elapsed());
         QueueState {
             events: state.events.len(),
             bytes: state.bytes,
@@ -262,7 +269,7 @@ impl QueueProbe {
             let origin = queued.event.origin;
             lower(marks, origin.watch, origin.resume);
         }
-        for &(watch, resume) in state.claims.values().flatten() {
+        for &(watch, resume) in state.claims.values().flat_map(|one| &one.places) {
             lower(marks, watch, resume);
         }
     }
@@ -325,6 +332,10 @@ impl State {
     fn take(&mut self, limits: BatchLimits) -> (Vec<Arc<Event>>, u64) {
         let mut batch = Vec::with_capacity(self.events.len().min(limits.max_events));
         let mut places: Vec<(usize, Mark)> = Vec::new();
+        let since = self
+            .events
+            .front()
+            .map_or_else(Instant::now, |first| first.since);
         let mut bytes = 0;
         while let Some(next) = self.events.front() {
             let fits = batch.len() < limits.max_events && bytes + next.weight <= limits.max_bytes;
@@ -344,7 +355,7 @@ impl State {
         self.bytes -= bytes;
         self.pressed = false;
         self.claimed += 1;
-        self.claims.insert(self.claimed, places);
+        self.claims.insert(self.claimed, Claimed { places, since });
         (batch, self.claimed)
     }
 }

@@ -141,7 +141,7 @@ impl WatchHealth {
 
     /// The API server can't be asked, or does not answer as it should.
     pub fn failed(&self, error: &str) {
-        self.failure.fails(error);
+        self.failure.fails(error, None);
     }
 
     /// What it does.

@@ -51,6 +51,8 @@ struct Shape {
     regarding: Option<Box<RawValue>>,
 }
 
+/// How deep Lists may be in Lists.
+const MAX_NESTED: usize = 2;
 const NO_EVENT: &str =
     "not an Event, a List of them, a watch frame or one of the exporter's documents";
 
@@ -122,7 +124,10 @@ impl EventReader {
             )));
         }
         if let Some(items) = shape.items {
-            // A List may hold Lists.
+            // A List may hold Lists; each is looked through as often as it is deep in others.
+            if self.items.len() >= MAX_NESTED {
+                return Err(serde::de::Error::custom("Lists in Lists in Lists"));
+            }
             self.items.push(items.into_iter());
             return Ok(None);
         }
@@ -349,6 +354,12 @@ mod tests {
             vec!["{\"items\":[]}"; 60_000].join(",")
         );
         assert_eq!(outcome(lists.as_bytes()), [] as [&str; 0]);
+        let (open, close) = ("{\"items\":[".repeat(80_000), "]}".repeat(80_000));
+        let told = outcome(format!("{open}{close}").as_bytes());
+        assert!(
+            told.len() == 1 && told[0].ends_with("Lists in Lists in Lists"),
+            "{told:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Outages: said once when they begin, and once when they are over. What failed last is kept for whoever looks.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::Time;
@@ -8,7 +9,8 @@ use crate::event::Time;
 #[derive(Debug, Default)]
 pub struct Outage {
     attempts: u64,
-    told: Option<String>,
+    /// What was told of them.
+    told: BTreeSet<String>,
 }
 
 /// What failed last, if anything has.
@@ -24,8 +26,10 @@ pub struct Failure {
     pub error: String,
     /// It goes on, as far as is known.
     pub goes_on: bool,
-    /// It is a sink's refusal of an event, and may quote what is in that.
+    /// It may quote what is in an event.
     pub quotes_event: bool,
+    /// The HTTP status, if that is what a server said.
+    pub status: Option<u16>,
 }
 
 /// Of the text of a failure: what is longer helps nobody.
@@ -34,15 +38,11 @@ const MAX_ERROR: usize = 1024;
 // === impl Outage ===
 
 impl Outage {
-    /// Counts a failure, and says whether it differs in kind from the one before. Servers word the same failure anew each
+    /// Counts a failure, and says whether it differs in kind from those before. Servers word the same failure anew each
     /// time: `failure` should be what stays the same.
     pub fn is_news(&mut self, failure: &str) -> bool {
         self.attempts += 1;
-        let news = self.told.as_deref() != Some(failure);
-        if news {
-            self.told = Some(failure.to_owned());
-        }
-        news
+        !self.told.contains(failure) && self.told.insert(failure.to_owned())
     }
 
     /// Ends it, and says after how many failures; `None` if there was none.
@@ -55,14 +55,25 @@ impl Outage {
 // === impl LastFailure ===
 
 impl LastFailure {
-    /// Something fails, and goes on failing.
-    pub fn fails(&self, error: &str) {
-        self.note(error, false);
+    /// Something fails, and goes on failing. What a server says, with this HTTP status, may quote an event.
+    pub fn fails(&self, error: &str, status: Option<u16>) {
+        *self.state() = Some(Failure {
+            goes_on: true,
+            quotes_event: status.is_some(),
+            status,
+            ..Failure::now(error)
+        });
     }
 
-    /// An event was refused, which is over by that.
+    /// An event was refused, which is over by that. It does not hide a failure that goes on.
     pub fn refused(&self, error: &str) {
-        self.note(error, true);
+        let mut state = self.state();
+        if state.as_ref().is_none_or(|failure| !failure.goes_on) {
+            *state = Some(Failure {
+                quotes_event: true,
+                ..Failure::now(error)
+            });
+        }
     }
 
     /// It has worked since.
@@ -77,18 +88,22 @@ impl LastFailure {
         self.state().clone()
     }
 
-    fn note(&self, error: &str, quotes_event: bool) {
-        let end = error.floor_char_boundary(MAX_ERROR);
-        *self.state() = Some(Failure {
-            at: Time::now(),
-            error: error[..end].to_owned(),
-            goes_on: !quotes_event,
-            quotes_event,
-        });
-    }
-
     fn state(&self) -> MutexGuard<'_, Option<Failure>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn now(error: &str) -> Self {
+        Self {
+            at: Time::now(),
+            error: error[..error.floor_char_boundary(MAX_ERROR)].to_owned(),
+            goes_on: false,
+            quotes_event: false,
+            status: None,
+        }
     }
 }
 
@@ -100,8 +115,14 @@ mod tests {
     fn what_failed_last_is_kept_and_short() {
         let failure = LastFailure::default();
         assert!(failure.get().is_none());
-        failure.fails("first");
-        assert!(failure.get().unwrap().goes_on);
+        failure.fails("first", None);
+        failure.refused("an event");
+        let first = failure.get().unwrap();
+        assert_eq!(
+            (&*first.error, first.goes_on),
+            ("first", true),
+            "is not hidden"
+        );
         failure.over();
         assert!(!failure.get().unwrap().goes_on);
         failure.clone().refused(&"ä".repeat(MAX_ERROR));

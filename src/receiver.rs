@@ -5,6 +5,7 @@
 //! empty, or its sink is closed for good.
 
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -89,6 +90,7 @@ impl Receiver {
                 terms,
                 metrics,
                 trouble: Mutex::default(),
+                in_flight: AtomicUsize::new(0),
                 ending: CancellationToken::new(),
             },
             buffer: None,

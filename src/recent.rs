@@ -11,6 +11,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::event::{Document, DocumentOptions, Event, Time};
 use crate::outlet::Fate;
@@ -65,6 +66,8 @@ pub struct Tap {
     wanted: Wanted,
     buffer: Mutex<Buffer>,
     more: Notify,
+    /// It is abandoned, or gone.
+    closed: CancellationToken,
 }
 
 /// What a tap has not shown yet.
@@ -145,6 +148,7 @@ impl Recent {
             wanted,
             buffer: Mutex::new(buffer),
             more: Notify::new(),
+            closed: CancellationToken::new(),
         });
         for seen in &state.last {
             tap.show(seen);
@@ -212,6 +216,11 @@ impl Tap {
         self.buffer().take()
     }
 
+    /// Cancelled once nothing more comes of it: whoever keeps a connection open for it can end that.
+    pub fn closed(&self) -> CancellationToken {
+        self.closed.clone()
+    }
+
     /// Waits for what there is to show.
     pub async fn next(&self) -> Tapped {
         loop {
@@ -233,11 +242,20 @@ impl Tap {
         let goes_on = !buffer.abandoned;
         drop(buffer);
         self.more.notify_one();
+        if !goes_on {
+            self.closed.cancel();
+        }
         goes_on
     }
 
     fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.closed.cancel();
     }
 }
 
@@ -254,6 +272,11 @@ impl Buffer {
             return;
         }
         self.abandoned = self.read.elapsed() > ABANDONED;
+        if self.abandoned {
+            self.lines.clear();
+            self.bytes = 0;
+            return;
+        }
         match self.lines.back_mut() {
             Some(Tapped::Lost(lost)) => *lost += 1,
             _ => self.lines.push_back(Tapped::Lost(1)),

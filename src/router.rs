@@ -177,7 +177,13 @@ impl Router {
                     event,
                     queue,
                     waited,
-                } => self.wait(table, leg, &event, queue, waited).await,
+                } => {
+                    let fate = self.wait(table, leg, &event, queue, waited).await;
+                    if fate == Fate::Parked {
+                        leg.outlet.throttles.offer_again(throttle, &event);
+                    }
+                    fate
+                }
             };
             if self.recent.is_some() {
                 went.push(Went {

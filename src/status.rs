@@ -119,7 +119,7 @@ impl Status {
 
     /// A new configuration can't be used.
     pub fn refused(&self, error: &str) {
-        self.config_failure.fails(error);
+        self.config_failure.fails(error, None);
     }
 
     /// Who gets what at the moment, if it is this process's turn.

@@ -96,12 +96,24 @@ impl Throttles {
 
     /// The event was let through and given up after that: the next of its kind is to go on in its place.
     pub fn give_up(&self, throttle: Option<&Throttle>, event: &Event) {
+        self.take_back(throttle, event, 1);
+    }
+
+    /// The event was let through, found no room, and will be offered again, when nothing may be known of it any more.
+    pub fn offer_again(&self, throttle: Option<&Throttle>, event: &Event) {
+        self.take_back(throttle, event, 0);
+    }
+
+    /// Forgets that the event was let through; `held` more were held back for it.
+    fn take_back(&self, throttle: Option<&Throttle>, event: &Event, held: u64) {
         let Some(throttle) = throttle else { return };
         let mut state = self.state();
         let key = throttle.kind(event, &state.hasher);
+        let offered = state.hasher.hash_one((key, event.origin.version));
+        state.answers.remove(offered);
         if let Some(kind) = state.kinds.get(key) {
             kind.since = None;
-            kind.held = u64::try_from(event.suppressed).unwrap_or(0) + 1;
+            kind.held = u64::try_from(event.suppressed).unwrap_or(0) + held;
         }
     }
 
@@ -170,6 +182,12 @@ impl<V> Lru<V> {
         used.at = self.clock;
         self.order.insert(used.at, key);
         Some(&mut used.value)
+    }
+
+    fn remove(&mut self, key: u64) {
+        if let Some(used) = self.values.remove(&key) {
+            self.order.remove(&used.at);
+        }
     }
 
     /// Adds a value, and says whether another had to go.

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::Cursor;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -10,8 +11,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Path, RawQuery, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
@@ -55,6 +57,7 @@ pub(super) fn router(status: Arc<Status>) -> Router {
             "/status/explain",
             post(explain_event).layer(Extension(explaining)),
         )
+        .layer(middleware::from_fn(for_ourselves))
         .layer(middleware::map_response(async |mut response: Response| {
             protect(response.headers_mut());
             response
@@ -117,8 +120,7 @@ async fn event(State(status): State<Arc<Status>>, Path(number): Path<u64>) -> Re
     }
 }
 
-/// Where an event would go, and why. Only for the page itself, and for what is no browser: another site can't send JSON without
-/// asking first, which nobody answers.
+/// Where an event would go, and why.
 async fn explain_event(
     State(status): State<Arc<Status>>,
     Extension(explaining): Extension<Arc<Semaphore>>,
@@ -131,10 +133,6 @@ async fn explain_event(
     if !is_json {
         let told = "send an event as `Content-Type: application/json`\n";
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, told.to_owned()));
-    }
-    if is_of_another_site(headers) {
-        let told = "only this page may ask that\n";
-        return Err((StatusCode::FORBIDDEN, told.to_owned()));
     }
     let table = status
         .table()
@@ -166,6 +164,34 @@ async fn explain_event(
         Ok(Err(told)) => Err((StatusCode::BAD_REQUEST, format!("{told}\n"))),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
+}
+
+/// Answers no page of another site: neither one that says so, nor one whose name has been made to lead here.
+pub(super) async fn for_ourselves(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    if host.is_some_and(|host| !is_internal(host)) {
+        let told = "ask by an address, by localhost, or by a name in the cluster\n";
+        return (StatusCode::MISDIRECTED_REQUEST, told).into_response();
+    }
+    // Whoever follows a link may come from anywhere.
+    if request.uri().path() != "/" && is_of_another_site(headers) {
+        return (StatusCode::FORBIDDEN, "only this page may ask that\n").into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether a host, perhaps with a port, is one that nobody outside can have: an address, `localhost`, a Service's name.
+fn is_internal(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    let is_address = name.starts_with('[') || name.parse::<Ipv4Addr>().is_ok();
+    let of_cluster = [".localhost", ".svc", ".cluster.local"];
+    is_address || !name.contains('.') || of_cluster.iter().any(|end| name.ends_with(end))
 }
 
 /// Whether a browser says that another site's page asks.
@@ -220,7 +246,8 @@ async fn tap(
     }
     let tap = open(recent, Wanted { receiver, filter })?;
     let body = if follow {
-        lasting.set();
+        // The first of a connection that is used again: it ends with that one, at the latest.
+        let _ = lasting.0.set(tap.closed());
         let standby = status
             .table()
             .is_none()

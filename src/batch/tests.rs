@@ -165,6 +165,12 @@ async fn what_is_not_settled_is_read_again_in_whatever_order_batches_are() {
     let second = queue.next(limits(1, 1000)).await.unwrap();
     let third = queue.next(limits(1, 1000)).await.unwrap();
     assert_eq!(mark(), 4, "all of them are on their way");
+    advance(Duration::from_secs(7)).await;
+    assert_eq!(
+        probe.state().oldest,
+        Duration::from_secs(7),
+        "to be settled"
+    );
     second.claim.settle();
     assert_eq!(mark(), 4);
     first.claim.settle();

@@ -321,7 +321,7 @@ impl<'a> Families<'a> {
             queue_capacity: self.int_gauges("queue_capacity_bytes", "What the queue takes.")?,
             queue_age: self.gauges(
                 "queue_oldest_event_age_seconds",
-                "How long the first of them has been waiting.",
+                "How long the oldest event has been waiting, to be sent or to be settled.",
             )?,
             buffer_bytes: self.int_gauges("buffer_bytes", "What the buffer's files take.")?,
             buffer_full: self.int_gauges(

@@ -24,6 +24,8 @@ pub(super) struct Courier {
     pub(super) terms: watch::Receiver<Arc<Terms>>,
     pub(super) metrics: ReceiverMetrics,
     pub(super) trouble: Mutex<Trouble>,
+    /// Events that are not settled.
+    pub(super) in_flight: AtomicUsize,
     /// The program is to end soon.
     pub(super) ending: CancellationToken,
 }
@@ -257,7 +259,7 @@ impl Trip<'_> {
         let failure = &self.courier.metrics.latest.failure;
         match cause.kind {
             SendErrorKind::Refused => failure.refused(&cause.reason),
-            _ => failure.fails(&cause.reason),
+            _ => failure.fails(&cause.reason, cause.status),
         }
         self.tell(cause);
         let wait = self
@@ -327,10 +329,13 @@ impl Trip<'_> {
 
     fn show(&mut self) {
         let events = self.pieces.iter().map(Vec::len).sum();
-        let gauge = |events: usize| f64::from(u32::try_from(events).unwrap_or(u32::MAX));
-        let change = gauge(events) - gauge(self.shown);
-        self.courier.metrics.in_flight.add(change);
+        let in_flight = &self.courier.in_flight;
+        let all = in_flight.load(Ordering::Relaxed) + events - self.shown;
+        in_flight.store(all, Ordering::Relaxed);
         self.shown = events;
+        // Not by adding to it: another receiver that had the name may have left something.
+        let all = u32::try_from(all).unwrap_or(u32::MAX);
+        self.courier.metrics.in_flight.set(f64::from(all));
     }
 
     /// All of it was taken or refused.

@@ -112,8 +112,16 @@ async fn a_tap_that_nobody_reads_is_closed() {
     assert_eq!(recent.state().taps.len(), 1, "what has room is no trouble");
     saw(&recent, "second", 1);
     assert_eq!(recent.state().taps.len(), 0);
-    assert_eq!(shown(&tap), ["first", "1 lost"]);
-    assert!(matches!(tap.now(), Some(Tapped::Closed)));
+    assert!(tap.closed().is_cancelled(), "its connection may end");
+    assert!(
+        matches!(tap.now(), Some(Tapped::Closed)),
+        "what it has not shown is let go"
+    );
+    let other = recent.tap(wanted(None, &[])).unwrap();
+    let closed = other.closed();
+    assert!(!closed.is_cancelled());
+    drop(other);
+    assert!(closed.is_cancelled(), "a HEAD never reads what it asks for");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::pattern::{Pattern, PatternError};
 use super::rule::{Rule, RuleConfig};
 use crate::event::{Event, visible};
 use crate::yaml::{self, Located};
@@ -9,6 +10,11 @@ use crate::yaml::{self, Located};
 /// A rule that belongs to no tree.
 #[derive(Debug)]
 pub struct Filter(Rule);
+
+/// Whoever asks shares the one thread and the memory with the events: so many pairs, so long, and so heavy when compiled.
+const MAX_PAIRS: usize = 16;
+const MAX_PATTERN_LENGTH: usize = 256;
+const MAX_PATTERN_SIZE: usize = 256 << 10;
 
 /// Why pairs are no rule, in one line.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +28,20 @@ impl Filter {
     /// of, such as an unknown field, is an error: whoever filters is there to put it right.
     pub fn compile<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, NoFilter> {
         let mut fields = Map::new();
-        for (field, pattern) in pairs {
+        for (at, (field, pattern)) in pairs.enumerate() {
+            if at >= MAX_PAIRS {
+                return Err(NoFilter(format!(
+                    "a filter has {MAX_PAIRS} fields at the most"
+                )));
+            }
+            // What is no regular expression is told with its place, below.
+            let pattern_fits = Pattern::within(pattern, MAX_PATTERN_LENGTH, MAX_PATTERN_SIZE);
+            if let Err(PatternError::TooLarge) = pattern_fits {
+                let field = visible(field);
+                return Err(NoFilter(format!(
+                    "{field}: the pattern is too large for a filter"
+                )));
+            }
             insert(&mut fields, field, field, pattern)?;
         }
         // A dollar is a dollar: nothing here comes from the environment.
@@ -116,6 +135,15 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_is_told_in_a_line() {
+        let long = format!("reason={}", "x".repeat(MAX_PATTERN_LENGTH + 1));
+        let many: Vec<String> = (0..=MAX_PAIRS)
+            .map(|at| format!("labels.l{at}=x"))
+            .collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(
+            filter(&many).unwrap_err(),
+            "a filter has 16 fields at the most"
+        );
         for (pairs, told) in [
             (
                 &["reson=x"][..],
@@ -125,6 +153,11 @@ mod tests {
             (&["labels.a=a", "labels=b"], "`labels` is given twice"),
             (&["reason=*x"], "reason: the pattern `*x` never matches"),
             (&["minCount=many"], "minCount: expected"),
+            (
+                &["reason=\\pL{1000}"],
+                "reason: the pattern is too large for a filter",
+            ),
+            (&[&*long], "reason: the pattern is too large for a filter"),
         ] {
             let error = filter(pairs).unwrap_err();
             assert!(error.starts_with(told) && !error.contains('\n'), "{error}");

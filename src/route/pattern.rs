@@ -76,13 +76,18 @@ const MAX_SIZE: usize = 64 << 20;
 impl Pattern {
     /// Compiles a pattern in Go's syntax.
     pub fn new(source: &str) -> Result<Self, PatternError> {
-        if source.len() > MAX_LENGTH {
+        Self::within(source, MAX_LENGTH, MAX_SIZE)
+    }
+
+    /// The same for one that may be no longer, and weigh no more once it is compiled.
+    pub fn within(source: &str, max_length: usize, max_size: usize) -> Result<Self, PatternError> {
+        if source.len() > max_length {
             return Err(PatternError::TooLarge);
         }
         if let Some(matcher) = simple(source) {
             return Ok(Self(matcher));
         }
-        let regex = compile(source)?;
+        let regex = build(&translate(source, Wanted::Match)?, max_size)?;
         Ok(Self(if source.contains("\\B") {
             Matcher::BetweenCharacters(regex)
         } else {
@@ -164,10 +169,6 @@ pub fn capturing(source: &str) -> Result<Regex, PatternError> {
 /// The name that a pattern has for a group of [`capturing`].
 pub fn group_name(name: &str) -> &str {
     name.split_once('_').map_or(name, |(_, name)| name)
-}
-
-fn compile(source: &str) -> Result<Regex, PatternError> {
-    build(&translate(source, Wanted::Match)?, MAX_SIZE)
 }
 
 fn build(rust: &str, max_size: usize) -> Result<Regex, PatternError> {

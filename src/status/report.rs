@@ -113,8 +113,8 @@ struct Row {
 
 /// Of a message, in a row.
 const MAX_MESSAGE: usize = 300;
-const HIDDEN: &str =
-    "an event was refused; why stands in the log, and here with `statusPage.events: true`";
+/// What may quote an event.
+const SEEN_IN: &str = "stands in the log, and here with `statusPage.events: true`";
 
 // === impl Report ===
 
@@ -203,7 +203,10 @@ impl Receiver {
         let (metrics, queue) = (&outlet.metrics, outlet.queue.state());
         let failure = metrics.latest.failure.get().map(|mut failure| {
             if failure.quotes_event && !shows_events {
-                HIDDEN.clone_into(&mut failure.error);
+                failure.error = failure.status.map_or_else(
+                    || format!("an event was refused; why {SEEN_IN}"),
+                    |status| format!("the server answers {status}; what it says {SEEN_IN}"),
+                );
             }
             ErrorReport::of(failure)
         });

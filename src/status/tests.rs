@@ -122,7 +122,7 @@ async fn a_receivers_trouble_is_shown_and_what_is_in_events_only_where_that_is_w
             .metrics
             .latest
             .failure
-            .fails("503 Service Unavailable");
+            .fails("503 Service Unavailable", None);
         let receiver = report(&status)["receivers"][0].clone();
         assert_eq!(
             (&receiver["state"], &receiver["error"]["error"]),

@@ -92,6 +92,28 @@ fn the_next_takes_the_place_of_one_that_was_given_up() {
 }
 
 #[test]
+fn one_that_found_no_room_goes_on_when_it_is_offered_again_however_much_comes_between() {
+    let (minute, throttles) = (behind("{period: 1m}"), throttles());
+    let throttle = minute.throttle(0);
+    let pass = |event: Event| {
+        let event = Arc::new(event);
+        Some(throttles.pass(throttle, &event)?.suppressed)
+    };
+    assert_eq!([pass(event(0, 1)), pass(event(1, 2))], [Some(0), None]);
+    let mut passed = event(60, 3);
+    passed.suppressed = 1;
+    assert_eq!(pass(event(60, 3)), Some(1));
+    throttles.offer_again(throttle, &passed);
+    for version in 0..=u64::try_from(MOST).unwrap() {
+        pass(Event {
+            reason: "other".to_owned(),
+            ..event(0, 10 + version)
+        });
+    }
+    assert_eq!([pass(event(60, 3)), pass(event(61, 4))], [Some(1), None]);
+}
+
+#[test]
 fn a_clock_that_is_ahead_silences_nobody_for_longer_than_a_period() {
     let (minute, throttles) = (behind("{period: 1m}"), throttles());
     let throttle = minute.throttle(0).unwrap();

@@ -125,6 +125,31 @@ async fn no_other_site_can_ask() {
         let (code, _) = ask(&page, explain_by(headers), EVENT).await;
         assert_eq!(code, expected, "{headers:?}");
     }
+    // Not a picture of another site's page either, and no page whose name has been made to lead here.
+    for (path, header, expected) in [
+        ("/", ("sec-fetch-site", "cross-site"), 200),
+        ("/status", ("sec-fetch-site", "cross-site"), 403),
+        ("/status/tap", ("sec-fetch-site", "cross-site"), 403),
+        ("/status", ("host", "evil.example.com:2112"), 421),
+        ("/", ("host", "evil.example.com"), 421),
+        ("/status", ("host", "127.0.0.1.example.com"), 421),
+        ("/status", ("host", "127.0.0.1:2112"), 200),
+        ("/status", ("host", "[::1]:2112"), 200),
+        ("/status", ("host", "localhost:2112"), 200),
+        ("/status", ("host", "events.monitoring.svc:2112"), 200),
+        (
+            "/status",
+            ("host", "events.monitoring.svc.cluster.local"),
+            200,
+        ),
+    ] {
+        let request = get(path).header(header.0, header.1);
+        assert_eq!(
+            ask(&page, request, "").await.0,
+            expected,
+            "{path} {header:?}"
+        );
+    }
     // What a form of another site can send without asking first.
     let plain = Request::post("/status/explain").header("content-type", "text/plain");
     assert_eq!(ask(&page, plain, EVENT).await.0, 415);
