@@ -499,6 +499,10 @@ fn what_has_no_effect_or_one_that_nobody_wants_is_told() {
             "webhook.usernameFile: without effect: `headers.Authorization` comes before `usernameFile`",
         ),
         (
+            receiver("maxInFlight: 2, stdout: {}"),
+            "receivers[0].maxInFlight: without effect: what this receiver writes to takes one batch after the other",
+        ),
+        (
             receiver("opensearch: {index: a, passwordFile: /p}"),
             "opensearch.passwordFile: without effect: a password needs a `username`",
         ),
@@ -614,6 +618,21 @@ fn a_misplaced_key_is_told_where_it_belongs() {
             "`maxEventAgeSeconds` belongs at the top of the file",
         ),
     ]);
+}
+
+#[test]
+fn batches_on_their_way_have_bounds() {
+    for count in ["0", "33", "1000000"] {
+        let text = format!(
+            "route: {{match: [{{receiver: out}}]}}\nreceivers: [{{name: out, maxInFlight: {count}, opensearch: {{index: a}}}}]\n"
+        );
+        let told = all_errors(&text);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("receivers[0].maxInFlight: must be from 1 to 32"),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]
