@@ -6,6 +6,7 @@
 //! group's objects can't be had, none of them are asked for during a while.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -326,12 +327,8 @@ impl Lookups {
             }
             match self.tasks.join_next_with_id().await {
                 Some(Ok((id, answer))) => self.land(id, &answer),
-                // A bug there is a bug here.
-                Some(Err(error)) => {
-                    if let Ok(panic) = error.try_into_panic() {
-                        std::panic::resume_unwind(panic);
-                    }
-                }
+                // A bug there is a bug here: nobody ends them otherwise.
+                Some(Err(error)) => resume_unwind(error.into_panic()),
                 None => std::future::pending().await,
             }
         }

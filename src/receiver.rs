@@ -1,8 +1,8 @@
 //! The Receiver: takes batches from its queue and hands them to its sink until every event is taken or refused.
 //!
 //! All of repeating, splitting, counting and draining is here and in `courier`, so that sinks have none of it. Several batches
-//! may be on their way at once, so that a sink that is far away can still be fast; each is settled when all of it is. It ends when its queue is closed and
-//! empty, or its sink is closed for good.
+//! may be on their way at once, so that a sink that is far away can still be fast; each is settled when all of it is. It ends
+//! when its queue is closed and empty, or its sink is closed for good.
 
 use std::fmt;
 use std::sync::atomic::AtomicUsize;

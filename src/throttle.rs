@@ -59,7 +59,7 @@ struct Used<V> {
     at: u64,
 }
 
-/// More kinds than come in five minutes in most clusters, in about a megabyte.
+/// Of kinds, and of versions, for each receiver.
 const MOST: usize = 8192;
 
 // === impl Throttles ===

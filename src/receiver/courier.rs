@@ -109,7 +109,7 @@ impl Courier {
             trip.attempt(piece).await?;
             trip.show();
         }
-        trip.end();
+        trip.out_of_trouble();
         batch.claim.settle();
         Ok(())
     }
@@ -294,10 +294,8 @@ impl Trip<'_> {
 
     /// What was not taken at once is taken now, unless there are others of its kind.
     fn recovered(&mut self) {
+        self.out_of_trouble();
         let mut trouble = self.courier.trouble();
-        if std::mem::take(&mut self.in_trouble) {
-            trouble.batches -= 1;
-        }
         if trouble.batches > 0 {
             return;
         }
@@ -338,8 +336,8 @@ impl Trip<'_> {
         self.courier.metrics.in_flight.set(f64::from(all));
     }
 
-    /// All of it was taken or refused.
-    fn end(&mut self) {
+    /// Nothing of it waits to be sent again.
+    fn out_of_trouble(&mut self) {
         if std::mem::take(&mut self.in_trouble) {
             self.courier.trouble().batches -= 1;
         }
