@@ -11,7 +11,7 @@ demo: ## the exporter at work on a real cluster and OpenSearch (KEEP=1: leave it
 demo-stop: ## end a demo that was left running
 	@tests/env/demo.sh stop
 
-image: ## the container image, by docker, podman or buildah (IMAGE=name, ARCHIVE=file: write it there too, for nodes to load)
+image: ## the container image, by docker, podman or buildah (IMAGE=name, PLATFORM=linux/arm64, ARCHIVE=file: write it there too, for nodes to load)
 	@tests/env/image.sh
 
 env: ## build and install the servers that the tests and the demo use (a quarter of an hour the first time)
@@ -23,11 +23,12 @@ test: env ## every test, against real servers
 test-unit: ## the tests that need no server
 	@$(CARGO) test --locked --lib
 
-image-test: env ## the image as it is shipped, which takes ten minutes to build; `make test` builds it without optimisations
-	@IMAGE_PROFILE=release tests/env/test.sh --test it -- image::
+image-test: env ## the images as they are shipped, for amd64 and arm64, which take ten minutes each to build; `make test` builds it without optimisations
+	@IMAGE_PROFILE=release tests/env/test.sh --test it -- --include-ignored image::
 
 soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600), an outage of a quarter of an hour (OUTAGE_SECONDS=900), and a minute of reloads (RELOAD_SECONDS=60)
-	@tests/env/test.sh --test it -- --ignored --nocapture --test-threads 1 soak::
+	@$(CARGO) build --release --locked
+	@EXPORTER=target/release/kubernetes-event-exporter tests/env/test.sh --profile load --test it -- --ignored --nocapture --test-threads 1 soak::
 
 sizing: env ## how large indices of OpenSearch become, and what it costs to fill them
 	@$(CARGO) build --release --locked

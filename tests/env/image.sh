@@ -4,6 +4,7 @@
 # environment:
 #   ENGINE=…     this engine
 #   IMAGE=…      the image's name (default: kubernetes-event-exporter:VERSION)
+#   PLATFORM=…   for this one (linux/amd64 or linux/arm64; default: this machine's)
 #   ARCHIVE=…    write it into this file too, for nodes to load (`ctr images import`, `kind load image-archive`)
 #   REVISION=…   what it is built of (default: git's commit)
 set -euo pipefail
@@ -23,6 +24,7 @@ IMAGE=${IMAGE:-kubernetes-event-exporter:$version}
 REVISION=${REVISION:-$(git rev-parse --short HEAD 2>/dev/null || echo unknown)}
 
 say "$IMAGE: building with $ENGINE"
+if [ -n "${PLATFORM:-}" ]; then set -- --platform "$PLATFORM" "$@"; fi
 "$ENGINE" build --build-arg "VERSION=$version" --build-arg "REVISION=$REVISION" --tag "$IMAGE" "$@" . >&2
 if [ -n "${ARCHIVE:-}" ]; then
   case $ENGINE in

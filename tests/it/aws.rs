@@ -91,7 +91,7 @@ receivers:
         fs::write(&path, config).unwrap();
         let events = folder.path().join("events.jsonl");
         fs::write(&events, lines("event", 3, "Back-off, again: é")).unwrap();
-        let mut command = Command::new(EXPORTER);
+        let mut command = Command::new(&*EXPORTER);
         command
             .arg("replay")
             .arg(&path)

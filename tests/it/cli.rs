@@ -17,7 +17,7 @@ const STDOUT: &str = "route: {match: [{receiver: out}]}\nreceivers: [{name: out,
 #[test]
 fn usage_errors_and_versions() {
     for args in [&["-version"][..], &["--nope"], &["check"], &["route", "x"]] {
-        let code = Command::new(EXPORTER)
+        let code = Command::new(&*EXPORTER)
             .args(args)
             .output()
             .unwrap()
@@ -47,9 +47,9 @@ fn usage_errors_and_versions() {
             text(&output.stderr)
         );
     }
-    let version = Command::new(EXPORTER).arg("version").output().unwrap();
+    let version = Command::new(&*EXPORTER).arg("version").output().unwrap();
     assert!(text(&version.stdout).starts_with("kubernetes-event-exporter 0."));
-    let missing = Command::new(EXPORTER)
+    let missing = Command::new(&*EXPORTER)
         .args(["-conf", "/nowhere.yaml"])
         .output()
         .unwrap();
@@ -160,7 +160,7 @@ async fn namespaces_are_watched_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_first_signal_drains_and_a_second_aborts() {
+async fn fault_26_a_first_signal_drains_and_a_second_aborts() {
     let cluster = Cluster::shared();
     let namespace = "signals";
     let events = cluster.namespace(namespace).await;

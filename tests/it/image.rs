@@ -3,22 +3,26 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::support::{image, text};
+use crate::support::{Cluster, Exporter, event, eventually, image, text};
 
 const PROGRAM: &str = "kubernetes-event-exporter";
 const ROOTS: &str = "etc/ssl/certs/ca-certificates.crt";
+/// What runs programs for arm64 here.
+const EMULATOR: &str = "qemu-aarch64-static";
 /// What the image may be, unpacked, as it is shipped.
 const MAX_BYTES: u64 = 15_000_000;
 
 /// An image that is unpacked.
 struct Image {
     folder: tempfile::TempDir,
-    config: Value,
+    /// What it says of itself.
+    about: Value,
 }
 
 impl Image {
@@ -36,13 +40,17 @@ impl Image {
         for layer in manifest["layers"].as_array().unwrap() {
             untar(&blob(layer), &root);
         }
-        let config = read(&blob(&manifest["config"]))["config"].clone();
-        Self { folder, config }
+        let about = read(&blob(&manifest["config"]));
+        Self { folder, about }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
     }
 
     /// Its files, with their sizes and permissions.
     fn files(&self) -> BTreeMap<String, (u64, u32)> {
-        let (root, mut files) = (self.folder.path().join("root"), BTreeMap::new());
+        let (root, mut files) = (self.root(), BTreeMap::new());
         let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
@@ -72,10 +80,10 @@ fn untar(archive: &Path, folder: &Path) {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
-#[test]
-fn the_image_is_a_static_program_and_the_roots_of_trust() {
-    let image = Image::unpack(&image());
-    let config = &image.config;
+/// Checks what is the same for every architecture.
+fn check(image: &Image, architecture: &str) {
+    let config = &image.about["config"];
+    assert_eq!(image.about["architecture"], architecture);
     assert_eq!(config["User"], "65532:65532");
     assert_eq!(config["Entrypoint"], json!([format!("/{PROGRAM}")]));
     assert_eq!(config["ExposedPorts"], json!({"2112/tcp": {}}));
@@ -94,20 +102,59 @@ fn the_image_is_a_static_program_and_the_roots_of_trust() {
         let bytes: u64 = files.values().map(|(size, _)| size).sum();
         assert!(bytes <= MAX_BYTES, "{bytes} bytes");
     }
-
-    let root = image.folder.path().join("root");
-    let roots = fs::read_to_string(root.join(ROOTS)).unwrap();
+    let roots = fs::read_to_string(image.root().join(ROOTS)).unwrap();
     assert!(roots.matches("-----BEGIN CERTIFICATE-----").count() > 50);
-    // On its own, it says what it was built of.
-    let version = Command::new("chroot")
-        .arg(&root)
-        .args([&format!("/{PROGRAM}"), "version"])
-        .output()
-        .unwrap();
+}
+
+/// Lets the program say what it was built of.
+fn tells_its_version(command: &mut Command) {
+    let output = command.arg("version").output().unwrap();
     assert_eq!(
-        text(&version.stdout),
+        text(&output.stdout),
         format!("{PROGRAM} {} (test)\n", env!("CARGO_PKG_VERSION")),
         "{}",
-        text(&version.stderr)
+        text(&output.stderr)
     );
+}
+
+#[test]
+fn the_image_is_a_static_program_and_the_roots_of_trust() {
+    let image = Image::unpack(&image(&[]));
+    check(&image, "amd64");
+    // On its own.
+    tells_its_version(
+        Command::new("chroot")
+            .arg(image.root())
+            .arg(format!("/{PROGRAM}")),
+    );
+}
+
+#[tokio::test]
+#[ignore = "ten minutes more: make image-test"]
+async fn the_image_for_arm64_delivers_too() {
+    let image = Image::unpack(&image(&[("IMAGE_ARCH", "arm64")]));
+    check(&image, "arm64");
+    let program = image.root().join(PROGRAM);
+    tells_its_version(Command::new(EMULATOR).arg(&program));
+
+    let cluster = Cluster::shared();
+    let events = cluster.namespace("arm64").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events");
+    let config = format!(
+        "namespace: arm64\nroute: {{match: [{{receiver: file}}]}}\nreceivers: [{{name: file, file: {{path: {}}}}}]",
+        file.display()
+    );
+    // The program in place of the one that would be started, which is the shell's first argument.
+    let other = format!("shift; exec {EMULATOR} \"$0\" \"$@\"");
+    let by = ["sh", "-c", &other, program.to_str().unwrap()];
+    let _exporter = Exporter::spawn_by(&by, &cluster.kubeconfig, &config)
+        .ready()
+        .await;
+    let event = event("arm64", "emulated", "Back-off");
+    events.create(&PostParams::default(), &event).await.unwrap();
+    eventually("it is delivered", async || {
+        fs::read_to_string(&file).is_ok_and(|text| text.contains("emulated"))
+    })
+    .await;
 }

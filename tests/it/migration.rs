@@ -17,7 +17,7 @@ fn run_with(args: &[&str], config: &str, env: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.yaml"), config).unwrap();
     std::fs::write(folder.path().join("events.json"), EVENTS).unwrap();
-    Command::new(EXPORTER)
+    Command::new(&*EXPORTER)
         .args(args)
         .current_dir(folder.path())
         .env_clear()

@@ -36,7 +36,7 @@ impl Replay {
         std::fs::write(folder.path().join("config.yaml"), config).unwrap();
         std::fs::write(folder.path().join("events.jsonl"), events).unwrap();
         let errors = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(EXPORTER)
+        let child = Command::new(&*EXPORTER)
             .args(["replay", "config.yaml", "--events", "events.jsonl"])
             .current_dir(folder.path())
             .stdout(Stdio::null())

@@ -127,7 +127,7 @@ async fn without_the_page_nothing_is_shown() {
 }
 
 fn tap(exporter: &Exporter, args: &[&str]) -> Output {
-    Command::new(EXPORTER)
+    Command::new(&*EXPORTER)
         .args(["tap", "-address", &exporter.metrics_url])
         .args(args)
         .output()
@@ -181,7 +181,7 @@ async fn tap_prints_the_last_events_and_those_that_come_and_where_they_went() {
         assert!(told.contains(says) && told.lines().count() == 1, "{told}");
     }
 
-    let mut child = tokio::process::Command::new(EXPORTER)
+    let mut child = tokio::process::Command::new(&*EXPORTER)
         .args([
             "tap",
             "--follow",

@@ -155,7 +155,7 @@ fn output_that_nobody_reads_is_the_end() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.yaml"), STDOUT).unwrap();
     std::fs::write(folder.path().join("events"), lines("e", 5000, "m")).unwrap();
-    let mut child = Command::new(EXPORTER)
+    let mut child = Command::new(&*EXPORTER)
         .args(["replay", "config.yaml", "--events", "events"])
         .current_dir(folder.path())
         .stdout(Stdio::piped())
@@ -181,7 +181,7 @@ fn output_that_nobody_reads_is_the_end() {
             .write(true)
             .open("/dev/full")
             .unwrap();
-        let output = Command::new(EXPORTER)
+        let output = Command::new(&*EXPORTER)
             .args(command)
             .current_dir(folder.path())
             .stdout(full)
@@ -197,7 +197,7 @@ fn a_dry_run_shows_no_secret_of_the_environment() {
     let config = "route: {match: [{receiver: a}]}\nreceivers: [{name: a, webhook: {endpoint: \"http://h/\", layout: {routing_key: \"${ROUTING_KEY}\", region: \"${REGION}\"}}}]";
     std::fs::write(folder.path().join("config.yaml"), config).unwrap();
     std::fs::write(folder.path().join("events.json"), lines("e", 1, "m")).unwrap();
-    let output = Command::new(EXPORTER)
+    let output = Command::new(&*EXPORTER)
         .args([
             "replay",
             "config.yaml",
@@ -227,7 +227,7 @@ async fn a_replay_that_is_told_to_stop_gives_its_account() {
         silent.local_addr().unwrap()
     );
     std::fs::write(folder.path().join("config.yaml"), config).unwrap();
-    let mut child = Command::new(EXPORTER)
+    let mut child = Command::new(&*EXPORTER)
         .args(["replay", "config.yaml", "--events", "-"])
         .current_dir(folder.path())
         .stdin(Stdio::piped())

@@ -11,6 +11,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::support::{Cluster, Exporter, OpenSearch, event, eventually};
 
+mod crowd;
 mod reload;
 
 const NAMESPACE: &str = "soak";
@@ -117,7 +118,7 @@ async fn torment(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "ten minutes: make soak"]
-async fn nothing_is_lost_or_doubled_while_everything_goes_away() {
+async fn fault_27_nothing_is_lost_or_doubled_while_everything_goes_away() {
     let cluster = Cluster::shared();
     let opensearch = OpenSearch::start("test-soak", &[], &[]);
     let events = cluster.namespace(NAMESPACE).await;

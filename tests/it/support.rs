@@ -1,11 +1,12 @@
 //! Servers, the exporter as a process, and waiting for what has to happen.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::api::core::v1::{Event, Namespace};
@@ -16,7 +17,12 @@ use kubernetes_event_exporter::batch::queue;
 use kubernetes_event_exporter::metrics::Metrics;
 use serde_json::Value;
 
-pub const EXPORTER: &str = env!("CARGO_BIN_EXE_kubernetes-event-exporter");
+/// The program that is tested: the one that `EXPORTER` names, or the one that was built with the tests.
+pub static EXPORTER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let given = std::env::var("EXPORTER");
+    let path = given.unwrap_or_else(|_| env!("CARGO_BIN_EXE_kubernetes-event-exporter").to_owned());
+    fs::canonicalize(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+});
 
 /// Runs a script of `tests/env` and returns what it exports.
 fn script(path: &str, args: &[&str], env: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -52,8 +58,8 @@ pub fn helm4() -> PathBuf {
 }
 
 /// The container image, as its Dockerfile makes it: an OCI archive.
-pub fn image() -> PathBuf {
-    script("image/build.sh", &[], &[])["IMAGE"].clone().into()
+pub fn image(env: &[(&str, &str)]) -> PathBuf {
+    script("image/build.sh", &[], env)["IMAGE"].clone().into()
 }
 
 /// Prometheus' tool; installed where that is possible.
@@ -91,6 +97,8 @@ pub struct Cluster {
     name: String,
     pub kubeconfig: PathBuf,
     pub kubectl: PathBuf,
+    /// Where its etcd answers without TLS; not, if it has a node and so a network of its own.
+    pub etcd: String,
 }
 
 impl Cluster {
@@ -107,6 +115,7 @@ impl Cluster {
             name: name.to_owned(),
             kubeconfig: exports["KUBECONFIG"].clone().into(),
             kubectl: exports["KUBECTL"].clone().into(),
+            etcd: exports["ETCD"].clone(),
         }
     }
 
@@ -321,7 +330,7 @@ impl Exporter {
             .unwrap()
             .port();
         let out = |name: &str| Stdio::from(fs::File::create(folder.path().join(name)).unwrap());
-        let mut command = by.iter().copied().chain([EXPORTER]);
+        let mut command = by.iter().map(OsStr::new).chain([EXPORTER.as_os_str()]);
         let child = Command::new(command.next().unwrap())
             .args(command)
             .arg("-conf")
@@ -379,8 +388,17 @@ impl Exporter {
 
     /// KiB that are resident.
     pub fn memory(&self) -> u64 {
+        self.kib("VmRSS:")
+    }
+
+    /// KiB that were resident at the most.
+    pub fn most_memory(&self) -> u64 {
+        self.kib("VmHWM:")
+    }
+
+    fn kib(&self, of: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(of));
         line.unwrap()
             .trim()
             .trim_end_matches(" kB")
@@ -432,7 +450,7 @@ pub async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
 pub fn run(args: &[&str], config: &str, input: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("config.yaml"), config).unwrap();
-    let mut child = Command::new(EXPORTER)
+    let mut child = Command::new(&*EXPORTER)
         .args(args)
         .current_dir(folder.path())
         .env_remove("KUBECONFIG")

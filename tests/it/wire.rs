@@ -118,7 +118,7 @@ fn sent_by(name: &str, config: &str) -> String {
         })),
         _ => None,
     };
-    let mut command = Command::new(EXPORTER);
+    let mut command = Command::new(&*EXPORTER);
     command
         .args(["replay", "config.yaml", "--events", "events.json"])
         .current_dir(folder.path())

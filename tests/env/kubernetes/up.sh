@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Starts a cluster: etcd, kube-apiserver, kube-controller-manager and kube-scheduler, and a real node if asked for.
-# Prints "export KUBECONFIG=…" and "export KUBECTL=…". Does nothing but that for a cluster that is up already; one
+# Prints "export KUBECONFIG=…", "export KUBECTL=…" and "export ETCD=…". Does nothing but that for a cluster that is up already; one
 # whose data was kept starts again on the same port.
 # usage: up.sh [NAME]           (default: main)
 # environment:
@@ -19,6 +19,7 @@ cluster "${1:-main}"
 print_exports() {
   echo "export KUBECONFIG=$STATE/kubeconfig"
   echo "export KUBECTL=$KUBE_BIN/kubectl"
+  echo "export ETCD=http://127.0.0.1:$((PORT + 1))"
 }
 if alive etcd && alive kube-apiserver; then
   print_exports

@@ -59,7 +59,7 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
             ("NODE", "yes"),
         ],
     );
-    cluster.import(&image());
+    cluster.import(&image(&[]));
     let path = chart();
     let path = path.to_str().unwrap();
     let release = "events-to-opensearch";

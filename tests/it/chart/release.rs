@@ -158,7 +158,7 @@ pub fn check(release: &Release, more: &[(&str, &str)]) -> String {
         config = config.replace(directory, folder.path().to_str().unwrap());
     }
     fs::write(folder.path().join("config.yaml"), config).unwrap();
-    let output = Command::new(EXPORTER)
+    let output = Command::new(&*EXPORTER)
         .args(["check", "--strict", "config.yaml"])
         .current_dir(folder.path())
         .envs(release.environment())

@@ -132,7 +132,7 @@ fn schema(value: &Value, path: &str, documented: &[Documented]) -> Value {
 
 /// The configuration's schema, as the exporter prints it.
 fn config_schema() -> Value {
-    let output = Command::new(EXPORTER).arg("schema").output().unwrap();
+    let output = Command::new(&*EXPORTER).arg("schema").output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap()
 }
 

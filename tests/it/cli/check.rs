@@ -340,7 +340,7 @@ fn files_that_are_none_are_told_in_one_line() {
     ] {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        let output = Command::new(EXPORTER)
+        let output = Command::new(&*EXPORTER)
             .arg("check")
             .arg(&path)
             .output()
@@ -350,7 +350,7 @@ fn files_that_are_none_are_told_in_one_line() {
         assert!(all.contains(told), "{name}: {all}");
         assert!(text(&output.stderr).lines().count() <= 1, "{name}: {all}");
     }
-    let output = Command::new(EXPORTER)
+    let output = Command::new(&*EXPORTER)
         .arg("check")
         .arg(folder.path())
         .output()

@@ -9,7 +9,7 @@ use crate::support::{EXPORTER, is_current, run, text};
 const NAME: &str = "kubernetes-event-exporter";
 
 fn told(args: &[&str]) -> String {
-    let output = Command::new(EXPORTER).args(args).output().unwrap();
+    let output = Command::new(&*EXPORTER).args(args).output().unwrap();
     assert!(output.status.success(), "{args:?}");
     text(&output.stdout)
 }

@@ -27,7 +27,7 @@ fn exporter(answers: &'static [&'static str]) -> String {
 }
 
 fn ready(args: &[&str]) -> Output {
-    Command::new(EXPORTER)
+    Command::new(&*EXPORTER)
         .arg("ready")
         .args(args)
         // Which must not be asked.

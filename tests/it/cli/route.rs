@@ -156,7 +156,7 @@ fn diff(old: &str, new: &str, events: &str, more: &[&str]) -> Output {
     for (name, content) in [("old", old), ("new", new), ("events", events)] {
         fs::write(folder.path().join(name), content).unwrap();
     }
-    Command::new(EXPORTER)
+    Command::new(&*EXPORTER)
         .args(["route", "--diff", "old", "new", "--events", "events"])
         .args(more)
         .current_dir(folder.path())

@@ -23,7 +23,7 @@ fn check(tests: &str, more: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("config.yaml"), CONFIG).unwrap();
     fs::write(folder.path().join("tests.yaml"), tests).unwrap();
-    Command::new(EXPORTER)
+    Command::new(&*EXPORTER)
         .args(["check", "config.yaml", "--tests", "tests.yaml"])
         .args(more)
         .env("API_KEY", "canary-key")
@@ -119,7 +119,7 @@ fn tests_of_examples_pass() {
     let mut run = 0;
     for entry in fs::read_dir(folder.join("tests")).unwrap() {
         let tests = entry.unwrap().path();
-        let output = Command::new(EXPORTER)
+        let output = Command::new(&*EXPORTER)
             .args(["check", "--strict"])
             .arg(folder.join(tests.file_name().unwrap()))
             .arg("--tests")

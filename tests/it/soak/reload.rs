@@ -55,7 +55,7 @@ async fn change(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a minute: make soak"]
-async fn a_reload_under_load_loses_and_doubles_nothing() {
+async fn fault_36_a_reload_under_load_loses_and_doubles_nothing() {
     let cluster = Cluster::start("test-reload-soak", &[]);
     let events = cluster.namespace(NAMESPACE).await;
     let folder = tempfile::tempdir().unwrap();
