@@ -278,10 +278,9 @@ impl QueueProbe {
 // === impl WeakProbe ===
 
 impl WeakProbe {
-    /// What it holds now; nothing, if it is not there any more.
-    pub fn state(&self) -> QueueState {
-        let queue = self.0.upgrade().map(QueueProbe);
-        queue.map_or_else(QueueState::default, |queue| queue.state())
+    /// What it holds now, if it is still there.
+    pub fn state(&self) -> Option<QueueState> {
+        self.0.upgrade().map(|shared| QueueProbe(shared).state())
     }
 }
 

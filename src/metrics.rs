@@ -3,18 +3,16 @@
 //! Families are made once, handles are resolved when the parts are built, and the hot path bumps plain counters. Names
 //! are `event_exporter_…`, or begin with `metricsNamePrefix`; where that is given, the incumbent's names exist too.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Registry, TextEncoder,
-};
+use prometheus::{Encoder as _, Gauge, IntCounter, IntCounterVec, Registry, TextEncoder};
 
 use self::families::Families;
 pub use self::latest::LastOutcome;
 pub use self::lookups::LookupMetrics;
 use self::occurrences::Occurrences;
+use self::receivers::ReceiverFamilies;
+pub use self::receivers::{BufferMetrics, ReceiverMetrics};
 use crate::batch::{QueueProbe, WeakProbe};
 use crate::event::Event;
 
@@ -22,6 +20,7 @@ mod families;
 mod latest;
 mod lookups;
 mod occurrences;
+mod receivers;
 
 /// Every family, and the registry they are in.
 pub struct Metrics {
@@ -73,67 +72,6 @@ pub struct RouterMetrics {
 /// Requests to the API server.
 #[derive(Clone)]
 pub struct ApiMetrics(IntCounterVec);
-
-/// Handles of one receiver.
-#[derive(Clone)]
-#[expect(missing_docs, reason = "the help texts below say it")]
-pub struct ReceiverMetrics {
-    pub delivered: IntCounter,
-    pub duplicates: IntCounter,
-    pub retried: IntCounter,
-    pub rejected: IntCounter,
-    pub queue_full: IntCounter,
-    pub too_old: IntCounter,
-    pub throttled: IntCounter,
-    pub kinds_forgotten: IntCounter,
-    pub expired: IntCounter,
-    pub parked: Gauge,
-    pub setup_incomplete: Gauge,
-    pub in_flight: Gauge,
-    pub lag: Histogram,
-    pub last_delivery: Gauge,
-    pub duration: Histogram,
-    /// Of no series, for people who look now.
-    pub latest: LastOutcome,
-    requests: IntCounterVec,
-    name: String,
-    send_errors: Option<IntCounter>,
-}
-
-/// Handles of one receiver's buffer.
-#[derive(Clone)]
-#[expect(missing_docs, reason = "the help texts below say it")]
-pub struct BufferMetrics {
-    bytes: IntGauge,
-    pub full: IntGauge,
-    pub damaged: IntCounter,
-}
-
-struct ReceiverFamilies {
-    delivered: IntCounterVec,
-    duplicates: IntCounterVec,
-    retried: IntCounterVec,
-    rejected: IntCounterVec,
-    dropped: IntCounterVec,
-    throttled: IntCounterVec,
-    kinds_forgotten: IntCounterVec,
-    expired: IntCounterVec,
-    parked: GaugeVec,
-    setup_incomplete: GaugeVec,
-    in_flight: GaugeVec,
-    lag: HistogramVec,
-    last_delivery: GaugeVec,
-    duration: HistogramVec,
-    requests: IntCounterVec,
-    queue_events: IntGaugeVec,
-    queue_bytes: IntGaugeVec,
-    queue_capacity: IntGaugeVec,
-    queue_age: GaugeVec,
-    buffer_bytes: IntGaugeVec,
-    buffer_full: IntGaugeVec,
-    buffer_damaged: IntCounterVec,
-    incumbent: Option<IncumbentMetrics>,
-}
 
 /// The incumbent's counters, for dashboards that were made for them.
 #[derive(Clone)]
@@ -236,18 +174,7 @@ impl Metrics {
 
     /// Handles of one receiver, its series born here.
     pub fn receiver(&self, name: &str, queue: &QueueProbe) -> ReceiverMetrics {
-        let families = &self.receivers;
-        let labels = &[name];
-        for code in ["200", "ok", "error"] {
-            families.requests.with_label_values(&[name, code]);
-        }
-        families.dropped.with_label_values(&[name, "shutdown"]);
-        let capacity = i64::try_from(queue.capacity()).unwrap_or(i64::MAX);
-        families
-            .queue_capacity
-            .with_label_values(labels)
-            .set(capacity);
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.queues_that_are_there();
         // One that was removed and is there again.
         queues.retain(|one| one.receiver != name);
         queues.push(WatchedQueue {
@@ -255,45 +182,14 @@ impl Metrics {
             probe: queue.downgrade(),
         });
         drop(queues);
-        let metrics = ReceiverMetrics {
-            delivered: families.delivered.with_label_values(labels),
-            duplicates: families.duplicates.with_label_values(labels),
-            retried: families.retried.with_label_values(labels),
-            rejected: families.rejected.with_label_values(labels),
-            queue_full: families.dropped.with_label_values(&[name, "queue_full"]),
-            too_old: families.dropped.with_label_values(&[name, "max_event_age"]),
-            throttled: families.throttled.with_label_values(labels),
-            kinds_forgotten: families.kinds_forgotten.with_label_values(labels),
-            expired: families.expired.with_label_values(labels),
-            parked: families.parked.with_label_values(labels),
-            setup_incomplete: families.setup_incomplete.with_label_values(labels),
-            in_flight: families.in_flight.with_label_values(labels),
-            lag: families.lag.with_label_values(labels),
-            last_delivery: families.last_delivery.with_label_values(labels),
-            duration: families.duration.with_label_values(labels),
-            latest: LastOutcome::default(),
-            requests: families.requests.clone(),
-            name: name.to_owned(),
-            send_errors: families
-                .incumbent
-                .as_ref()
-                .map(|incumbent| incumbent.send_errors.clone()),
-        };
-        // One of this name may have been there before, in another state.
-        metrics.parked.set(0.0);
-        metrics.set_up(true);
-        metrics.in_flight.set(0.0);
-        metrics
+        self.receivers.handles(name, queue)
     }
 
     /// Handles of one receiver's buffer, its series born here.
     pub fn buffer(&self, receiver: &str) -> BufferMetrics {
-        let (families, labels) = (&self.receivers, &[receiver]);
-        BufferMetrics {
-            bytes: families.buffer_bytes.with_label_values(labels),
-            full: families.buffer_full.with_label_values(labels),
-            damaged: families.buffer_damaged.with_label_values(labels),
-        }
+        // If one of this name is gone, its series go now and not while these are there.
+        drop(self.queues_that_are_there());
+        self.receivers.buffer(receiver)
     }
 
     /// Counts what a receiver still held when the program ended.
@@ -306,40 +202,27 @@ impl Metrics {
 
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> prometheus::Result<String> {
-        for queue in self
-            .queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            let labels = &[queue.receiver.as_str()];
-            let state = queue.probe.state();
-            let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-            self.receivers
-                .queue_events
-                .with_label_values(labels)
-                .set(count(state.events));
-            self.receivers
-                .queue_bytes
-                .with_label_values(labels)
-                .set(count(state.bytes));
-            self.receivers
-                .queue_age
-                .with_label_values(labels)
-                .set(state.oldest.as_secs_f64());
+        for queue in &*self.queues_that_are_there() {
+            if let Some(state) = queue.probe.state() {
+                self.receivers.show(&queue.receiver, state);
+            }
         }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
-}
 
-// === impl BufferMetrics ===
-
-impl BufferMetrics {
-    /// Its files take so many bytes.
-    pub fn holds(&self, bytes: u64) {
-        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    /// The queues, without those of receivers that are gone; nor is there more to be said about what these do.
+    fn queues_that_are_there(&self) -> MutexGuard<'_, Vec<WatchedQueue>> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.retain(|queue| {
+            let is_there = queue.probe.state().is_some();
+            if !is_there {
+                self.receivers.forget(&queue.receiver);
+            }
+            is_there
+        });
+        queues
     }
 }
 
@@ -432,45 +315,36 @@ impl ApiMetrics {
     }
 }
 
-// === impl ReceiverMetrics ===
-
-impl ReceiverMetrics {
-    /// All is there that was to be made before the first event, as far as is known, or not.
-    pub fn set_up(&self, complete: bool) {
-        self.setup_incomplete.set(f64::from(u8::from(!complete)));
-    }
-
-    /// Counts an attempt by its outcome: an HTTP status, or `ok` and `error` where there is none.
-    pub fn requested(&self, status: Option<u16>, answered: bool) {
-        let status = status.map(|status| status.to_string());
-        let code = status
-            .as_deref()
-            .unwrap_or(if answered { "ok" } else { "error" });
-        self.requests
-            .with_label_values(&[self.name.as_str(), code])
-            .inc();
-        if let (false, Some(errors)) = (answered, &self.send_errors) {
-            errors.inc();
-        }
-    }
-
-    /// Counts events as taken, and how late they are.
-    pub fn took<'a>(&self, events: impl Iterator<Item = &'a Event>) {
-        let now = crate::event::Time::now();
-        let (mut count, mut lag) = (0, Duration::ZERO);
-        for event in events {
-            lag = event.occurred().age(now);
-            self.lag.observe(lag.as_secs_f64());
-            count += 1;
-        }
-        self.delivered.inc_by(count);
-        if count > 0 {
-            self.latest.took(lag);
-            self.last_delivery.set(self::now());
-        }
-    }
-}
-
 fn now() -> f64 {
     jiff::Timestamp::now().as_duration().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::queue;
+
+    #[test]
+    fn of_a_receiver_that_is_gone_there_is_no_state_and_what_it_has_counted() {
+        let metrics = Metrics::new(None).unwrap();
+        let (sender, taken) = queue(1);
+        metrics.buffer("gone").full.set(1);
+        let handles = metrics.receiver("gone", &sender.probe());
+        handles.parked.set(1.0);
+        handles.rejected.inc();
+        let series = |of: &str| {
+            let text = metrics.render().unwrap();
+            let families = text.split("# TYPE ").skip(1);
+            let wanted = families.filter(|family| family.lines().next().unwrap().ends_with(of));
+            let lines = wanted.flat_map(|family| family.lines().skip(1).map(str::to_owned));
+            lines
+                .filter(|line| line.contains("receiver=\"gone\""))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(series("gauge").len(), 10);
+        drop((sender, taken));
+        assert_eq!(series("gauge"), Vec::<String>::new());
+        let rejected = "event_exporter_events_rejected_total{receiver=\"gone\"} 1";
+        assert!(series("counter").iter().any(|line| line == rejected));
+    }
 }

@@ -110,7 +110,7 @@ async fn a_full_queue_waits_for_room_and_is_a_complete_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_heavier_than_the_queue_is_taken_when_it_is_empty() {
+async fn fault_23_an_event_heavier_than_the_queue_is_taken_when_it_is_empty() {
     let (sender, mut queue) = queue(100);
     sender.push(event(1_000_000)).now_or_never().unwrap();
     assert_eq!(queue.next(limits(1, 0)).await.unwrap().events.len(), 1);
@@ -123,10 +123,10 @@ async fn a_queue_that_is_gone_holds_nothing_and_is_not_kept() {
     let waiting = event(1);
     sender.push(Arc::clone(&waiting)).await;
     let probe = sender.probe().downgrade();
-    assert_eq!(probe.state().events, 1);
+    assert_eq!(probe.state().unwrap().events, 1);
     drop((sender, queue));
     advance(Duration::from_hours(1)).await;
-    assert_eq!(probe.state(), QueueState::default());
+    assert_eq!(probe.state(), None);
     assert_eq!(Arc::strong_count(&waiting), 1);
 }
 

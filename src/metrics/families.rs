@@ -9,9 +9,9 @@ use prometheus::{
 };
 
 use super::occurrences::Occurrences;
+use super::receivers::ReceiverFamilies;
 use super::{
-    ApiMetrics, ConfigMetrics, IncumbentMetrics, LookupMetrics, ReceiverFamilies, RouterMetrics,
-    SourceMetrics,
+    ApiMetrics, ConfigMetrics, IncumbentMetrics, LookupMetrics, RouterMetrics, SourceMetrics,
 };
 use crate::source::collection::WatchError;
 use crate::source::watcher::InitReason;

@@ -55,7 +55,8 @@ async fn reloads(exporter: &Exporter, times: usize) {
 }
 
 #[tokio::test]
-async fn receivers_are_added_changed_and_removed_under_load_and_nothing_is_lost_or_doubled() {
+async fn fault_36_receivers_are_added_changed_and_removed_under_load_and_nothing_is_lost_or_doubled()
+ {
     let cluster = Cluster::shared();
     let namespace = "reload";
     let events = cluster.namespace(namespace).await;
@@ -140,6 +141,11 @@ async fn receivers_are_added_changed_and_removed_under_load_and_nothing_is_lost_
     mounted.change(&config("{receiver: two}", &[receiver("two", "two-a")]));
     exporter.signal("-HUP");
     reloads(&exporter, 3).await;
+    eventually("no more is told of what it does", async || {
+        let (_, text) = exporter.get("/metrics").await.unwrap();
+        !text.contains("event_exporter_receiver_parked{receiver=\"one\"}")
+    })
+    .await;
     let last = commit(&events, namespace, 810..900).await;
     eventually("the second has the last", async || {
         last.iter()
@@ -160,7 +166,7 @@ async fn receivers_are_added_changed_and_removed_under_load_and_nothing_is_lost_
 }
 
 #[tokio::test]
-async fn a_mistake_is_told_with_its_place_while_the_old_configuration_goes_on() {
+async fn fault_35_a_mistake_is_told_with_its_place_while_the_old_configuration_goes_on() {
     let cluster = Cluster::shared();
     let namespace = "reload-mistake";
     let events = cluster.namespace(namespace).await;
@@ -247,7 +253,7 @@ async fn nobody_can_ask_for_a_reload_unless_that_is_enabled() {
 }
 
 #[tokio::test]
-async fn a_credential_that_changes_in_its_file_is_used_from_then_on() {
+async fn fault_08_a_credential_that_changes_in_its_file_is_used_from_then_on() {
     let cluster = Cluster::shared();
     let namespace = "reload-credential";
     let events = cluster.namespace(namespace).await;
