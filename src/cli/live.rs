@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use kube::Client;
 
 use super::{Enricher, Event, Metrics, client, complain, counted};
-use crate::enrich::LookupConfig;
+use crate::enrich::{LookupConfig, Namespaces};
 use crate::source::latest::{Bounds, Latest};
 
 /// Whose events, and what has to be known of them.
@@ -17,6 +16,8 @@ pub(super) struct Live<'a> {
     pub(super) namespaces: &'a [String],
     /// `None` if involved objects are not looked up.
     pub(super) lookup: Option<&'a LookupConfig>,
+    /// Whether a rule asks for labels of namespaces.
+    pub(super) reads_namespaces: bool,
 }
 
 /// A hundred thousand events are some hundred megabytes, and seconds of an API server's time.
@@ -30,8 +31,8 @@ const LOOKUPS: usize = 8;
 // === impl Live ===
 
 impl Live<'_> {
-    /// Reads the events, and looks up the objects of those that `reads_object` says it of, as the exporter would. Tells what
-    /// is left out.
+    /// Reads the events, the labels of their namespaces, and the objects of those that `reads_object` says it of, as the
+    /// exporter would. Tells what is left out.
     pub(super) async fn latest(
         &self,
         reads_object: impl Fn(&Event) -> bool,
@@ -42,9 +43,22 @@ impl Live<'_> {
         let latest = Latest::read(&client, self.namespaces, BOUNDS).await;
         let mut latest = latest.context("cannot read the cluster's events")?;
         tell_of(&latest);
-        if let Some(lookup) = self.lookup {
-            complete(&mut latest, client, lookup, &metrics, reads_object).await;
+        let lookup = self.lookup.map(|lookup| LookupConfig {
+            // What the exporter would spread over an hour is wanted now, and each object once.
+            limit: None,
+            cache_size: lookup.cache_size.max(BOUNDS.events),
+            ..lookup.clone()
+        });
+        let enricher = Enricher::new(client, lookup.as_ref(), metrics.lookups());
+        if self.reads_namespaces {
+            label(&mut latest, enricher.namespaces()).await;
         }
+        if lookup.is_some() {
+            complete(&mut latest, enricher, reads_object).await;
+            tell_of_objects(metrics.lookups().without());
+        }
+        // Those that were waited for have been overtaken.
+        latest.sort();
         Ok(latest)
     }
 }
@@ -65,21 +79,45 @@ fn tell_of(latest: &Latest) {
     }
 }
 
+fn tell_of_objects(without: u64) {
+    if without > 0 {
+        complain(format_args!(
+            "warning: the objects of {} can't be looked up: rules find no labels and annotations there",
+            counted(without, "event", "events")
+        ));
+    }
+}
+
+/// Adds the labels of their namespaces to the events.
+async fn label(latest: &mut Latest, mut namespaces: Namespaces) {
+    let mut labelled = Vec::with_capacity(latest.events.len());
+    for event in std::mem::take(&mut latest.events) {
+        labelled.extend(namespaces.label(Arc::new(event)));
+        if !namespaces.has_room() {
+            labelled.push(namespaces.next().await);
+        }
+    }
+    while namespaces.is_waiting() {
+        labelled.push(namespaces.next().await);
+    }
+    latest.events = labelled.into_iter().map(Arc::unwrap_or_clone).collect();
+    let unknown = latest.events.iter();
+    let unknown = unknown.filter(|event| event.namespace_labels.is_none());
+    let unknown = u64::try_from(unknown.count()).unwrap_or(u64::MAX);
+    if unknown > 0 {
+        complain(format_args!(
+            "warning: the labels of the namespaces of {} are not known: rules on `namespaceLabels` do not match there",
+            counted(unknown, "event", "events")
+        ));
+    }
+}
+
 /// Adds what is known of the involved objects to the events that it matters for.
 async fn complete(
     latest: &mut Latest,
-    client: Client,
-    lookup: &LookupConfig,
-    metrics: &Metrics,
+    mut enricher: Enricher,
     reads_object: impl Fn(&Event) -> bool,
 ) {
-    let lookup = LookupConfig {
-        // What the exporter would spread over an hour is wanted now, and each object once.
-        limit: None,
-        cache_size: lookup.cache_size.max(BOUNDS.events),
-        ..lookup.clone()
-    };
-    let mut enricher = Enricher::new(client, Some(&lookup), metrics.lookups());
     let (wanted, mut events): (Vec<Event>, Vec<Event>) = std::mem::take(&mut latest.events)
         .into_iter()
         .partition(reads_object);
@@ -98,12 +136,4 @@ async fn complete(
         events.push(Arc::unwrap_or_clone(enricher.next().await));
     }
     latest.events = events;
-    latest.sort();
-    let without = metrics.lookups().without();
-    if without > 0 {
-        complain(format_args!(
-            "warning: the objects of {} can't be looked up: rules find no labels and annotations there",
-            counted(without, "event", "events")
-        ));
-    }
 }

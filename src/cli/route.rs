@@ -66,7 +66,12 @@ pub(super) async fn route(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let (_, Loaded { config, .. }, route) = load(config)?;
     let reads_object = |event: &Event| route.resolve(event).reads_object;
     let events = args
-        .events(&config.namespaces, config.lookup.as_ref(), reads_object)
+        .events(
+            &config.namespaces,
+            config.lookup.as_ref(),
+            route.reads_namespaces(),
+            reads_object,
+        )
         .await?;
     let name = |at: ReceiverId| config.receivers[at.0].name.as_str();
     let mut unread = 0;
@@ -95,11 +100,13 @@ impl RouteArgs {
         event.map_or(Ok(()), |event| one_input(config, event))
     }
 
-    /// Those of the file; or the cluster's in these namespaces, with the objects of those that `reads_object` says it of.
+    /// Those of the file; or the cluster's in these namespaces, with labels of these if `reads_namespaces`, and the objects of
+    /// those that `reads_object` says it of.
     async fn events(
         &self,
         namespaces: &[String],
         lookup: Option<&LookupConfig>,
+        reads_namespaces: bool,
         reads_object: impl Fn(&Event) -> bool,
     ) -> anyhow::Result<Events> {
         if let Some(file) = &self.event {
@@ -112,6 +119,7 @@ impl RouteArgs {
             kubeconfig: self.kubeconfig.as_deref(),
             namespaces,
             lookup,
+            reads_namespaces,
         };
         let latest = live.latest(reads_object).await?;
         Ok(Events {

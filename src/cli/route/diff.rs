@@ -94,8 +94,12 @@ pub(super) async fn diff(args: &RouteArgs, old: &Path, new: &Path) -> anyhow::Re
         routes.any(|route| route.resolve(event).reads_object)
     };
     let lookup = new.lookup.as_ref().or(old.lookup.as_ref());
-    let events = args.events(&either(&old, &new), lookup, reads_object).await;
-    let events = events.map_err(|error| UsageError(format!("{error:#}")))?;
+    let reads_namespaces = old.route.reads_namespaces() || new.route.reads_namespaces();
+    let namespaces = either(&old, &new);
+    let events = args.events(&namespaces, lookup, reads_namespaces, reads_object);
+    let events = events
+        .await
+        .map_err(|error| UsageError(format!("{error:#}")))?;
     let mut diff = Diff::of(&old, &new);
     diff.left_out = events.left_out;
     let mut span: Option<(Time, Time)> = None;

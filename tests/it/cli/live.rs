@@ -4,10 +4,10 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Event};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, EXPORTER, event, text};
@@ -18,7 +18,7 @@ fn route(configs: &[(&str, &str)], args: &[&str], kubeconfig: Option<&Path>) -> 
     for (name, config) in configs {
         std::fs::write(folder.path().join(name), config).unwrap();
     }
-    let mut command = Command::new(EXPORTER);
+    let mut command = Command::new(&*EXPORTER);
     command.arg("route").args(args).arg("-live");
     if let Some(kubeconfig) = kubeconfig {
         command.arg("-kubeconfig").arg(kubeconfig);
@@ -139,10 +139,51 @@ async fn a_diff_reads_what_either_configuration_watches() {
 }
 
 #[tokio::test]
-async fn objects_that_may_not_be_read_are_told_of() {
+async fn rules_on_labels_of_namespaces_see_those_that_the_cluster_has() {
     let cluster = Cluster::shared();
-    let namespace = "live-rights";
-    two_events(cluster, namespace).await;
+    let namespace = "live-labels";
+    let events = cluster.namespace(namespace).await;
+    let labels = json!({"metadata": {"labels": {"team": "payments"}}});
+    let namespaces = Api::<Namespace>::all(cluster.client().await);
+    namespaces
+        .patch(namespace, &PatchParams::default(), &Patch::Merge(labels))
+        .await
+        .unwrap();
+    commit(&events, namespace, "only", 1, Value::Null).await;
+    let config = format!(
+        "namespace: {namespace}
+route: {{match: [{{namespaceLabels: {{team: payments}}, receiver: payments}}]}}
+receivers: [{{name: payments, stdout: {{}}}}]
+"
+    );
+    let configs = [
+        ("c", &*config),
+        ("old", &config.replace("team: payments", "team: none")),
+    ];
+    let output = route(&configs, &["c"], Some(&cluster.kubeconfig));
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(answers(&output), ["live-labels/only: payments"]);
+    let diff = route(
+        &configs,
+        &["--diff", "old", "c", "-o", "json"],
+        Some(&cluster.kubeconfig),
+    );
+    let told: Value = serde_json::from_slice(&diff.stdout).unwrap();
+    assert_eq!(told["receivers"]["payments"]["gained"], 1, "{told}");
+
+    let folder = tempfile::tempdir().unwrap();
+    may_list_events(cluster, namespace, "live-labels-reader").await;
+    let kubeconfig = cluster.kubeconfig_of("live-labels-reader", folder.path());
+    let output = route(&configs, &["c"], Some(&kubeconfig));
+    assert_eq!(
+        text(&output.stderr),
+        "warning: the labels of the namespaces of 1 event are not known: rules on `namespaceLabels` do not match there\n"
+    );
+    assert_eq!(answers(&output), ["live-labels/only: no receiver"]);
+}
+
+/// Gives a user the right to list the events of a namespace, and no other.
+async fn may_list_events(cluster: &Cluster, namespace: &str, user: &str) {
     let role: Role = serde_json::from_value(json!({
         "metadata": {"name": "reader"},
         "rules": [{"apiGroups": [""], "resources": ["events"], "verbs": ["list"]}]
@@ -151,7 +192,7 @@ async fn objects_that_may_not_be_read_are_told_of() {
     let binding: RoleBinding = serde_json::from_value(json!({
         "metadata": {"name": "reader"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "live-reader"}]
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]
     }))
     .unwrap();
     let (client, new) = (cluster.client().await, PostParams::default());
@@ -159,6 +200,14 @@ async fn objects_that_may_not_be_read_are_told_of() {
     roles.create(&new, &role).await.unwrap();
     let bindings = Api::namespaced(client, namespace);
     bindings.create(&new, &binding).await.unwrap();
+}
+
+#[tokio::test]
+async fn objects_that_may_not_be_read_are_told_of() {
+    let cluster = Cluster::shared();
+    let namespace = "live-rights";
+    two_events(cluster, namespace).await;
+    may_list_events(cluster, namespace, "live-reader").await;
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = cluster.kubeconfig_of("live-reader", folder.path());
     let output = route(&[("c", &by_label(namespace))], &["c"], Some(&kubeconfig));
