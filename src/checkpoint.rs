@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn fault_30_what_is_written_is_read() {
         let text = checkpoint().to_text().unwrap();
         assert_eq!(
             text,
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_as_a_whole_and_private() {
+    fn fault_30_a_file_is_replaced_as_a_whole_and_private() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let file = CheckpointFile::new(folder.path().join("marks.json"));

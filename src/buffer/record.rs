@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_costs_its_record_and_no_other() {
+    fn fault_46_a_flipped_bit_costs_its_record_and_no_other() {
         let (three, bytes, ends) = three();
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();

@@ -106,7 +106,7 @@ async fn what_is_on_the_disk_is_settled_for_the_queue_and_comes_again_after_a_re
 }
 
 #[tokio::test]
-async fn a_full_buffer_takes_no_more_and_loses_nothing() {
+async fn fault_45_a_full_buffer_takes_no_more_and_loses_nothing() {
     let (folder, metrics) = (TempDir::new().unwrap(), Metrics::new(None).unwrap());
     let (filled, buffer, mut out) = open(&folder, &metrics);
     let full = metrics.buffer("r").full;

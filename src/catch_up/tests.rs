@@ -530,7 +530,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_version_that_is_remembered_is_taken(steps in prop::collection::vec(step(), 1..40)) {
+    fn fault_28_every_version_that_is_remembered_is_taken(steps in prop::collection::vec(step(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(conserve(steps));
     }

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_time() {
+    fn fault_22_refuses_what_is_no_time() {
         for text in [
             "",
             "0001-01-01T00:00:00Z",
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_future_has_no_age() {
+    fn fault_31_the_future_has_no_age() {
         let (early, late) = (
             Time::parse("2024-05-01T10:00:00Z").unwrap(),
             Time::parse("2024-05-01T10:01:00Z").unwrap(),

@@ -131,7 +131,7 @@ async fn the_first_gets_it_and_the_second_when_it_is_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_dies_is_followed_when_its_time_is_over_and_not_before() {
+async fn fault_31_32_one_that_dies_is_followed_when_its_time_is_over_and_not_before() {
     let server = Server::default();
     let (first, second) = (server.lease("first"), server.lease("second"));
     first.acquire().await;
@@ -157,7 +157,7 @@ async fn one_that_dies_is_followed_when_its_time_is_over_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_holder_steps_back_before_others_take_over_when_it_cannot_renew() {
+async fn fault_34_the_holder_steps_back_before_others_take_over_when_it_cannot_renew() {
     let server = Server::default();
     let (first, second) = (server.lease("first"), server.lease("second"));
     first.acquire().await;
@@ -174,7 +174,7 @@ async fn the_holder_steps_back_before_others_take_over_when_it_cannot_renew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_holder_steps_back_in_time_even_if_a_checkpoint_is_being_written() {
+async fn fault_34_the_holder_steps_back_in_time_even_if_a_checkpoint_is_being_written() {
     let server = Server::default();
     let first = server.lease("first");
     first.acquire().await;
@@ -203,7 +203,7 @@ async fn the_holder_steps_back_in_time_even_if_a_checkpoint_is_being_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_outage_costs_nothing() {
+async fn fault_34_a_short_outage_costs_nothing() {
     let server = Server::default();
     let first = server.lease("first");
     server.down(Some(503));

@@ -203,7 +203,7 @@ async fn only_what_was_not_taken_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_waited_out_however_long() {
+async fn fault_01_an_outage_is_waited_out_however_long() {
     let answers = (0..500).map(|_| error(SendErrorKind::Transient)).collect();
     let run = deliver("ab", answers).await;
     assert_eq!(run.sent.len(), 501);
@@ -228,14 +228,14 @@ async fn what_is_held_at_the_end_is_tried_again_and_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn missing_rights_are_waited_for_slowly() {
+async fn fault_08_missing_rights_are_waited_for_slowly() {
     let run = deliver("a", (0..20).map(|_| error(SendErrorKind::Denied)).collect()).await;
     assert_eq!(run.metrics.delivered.get(), 1);
     assert!(run.took > Duration::from_secs(200), "{:?}", run.took);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_servers_wish_to_be_left_alone_is_obeyed() {
+async fn fault_02_the_servers_wish_to_be_left_alone_is_obeyed() {
     let busy = SendError {
         retry_after: Some(Duration::from_secs(120)),
         ..SendError::transient("busy")
@@ -245,7 +245,7 @@ async fn the_servers_wish_to_be_left_alone_is_obeyed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_is_too_large_is_split_until_it_is_not() {
+async fn fault_07_a_batch_that_is_too_large_is_split_until_it_is_not() {
     let run = deliver(
         "abcd",
         vec![
@@ -259,7 +259,7 @@ async fn a_batch_that_is_too_large_is_split_until_it_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_poisoned_event_is_found_and_the_rest_delivered() {
+async fn fault_06_one_poisoned_event_is_found_and_the_rest_delivered() {
     let refused = || error(SendErrorKind::Refused);
     // abcdefgh: f is the poison.
     let run = deliver(

@@ -302,7 +302,7 @@ receivers:
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_is_alone_and_slow_is_waited_for() {
+async fn fault_03_a_receiver_that_is_alone_and_slow_is_waited_for() {
     let server = Server::start(has_all(Duration::ZERO));
     let config = "route: {match: [{receiver: slow}]}\nreceivers: [{name: slow, queue: {maxBytes: 4KiB}, stdout: {format: text}}]";
     let (parking, mut parked) = mpsc::unbounded_channel();
@@ -350,7 +350,7 @@ receivers:
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttle_counts_once_what_a_catch_up_reads_again() {
+async fn fault_50_a_throttle_counts_once_what_a_catch_up_reads_again() {
     let server = Server::start(has_all(Duration::ZERO));
     let config = "
 route:

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_table_has_one_head_and_shows_hostile_text_for_what_it_is() {
+    async fn fault_24_a_table_has_one_head_and_shows_hostile_text_for_what_it_is() {
         let config = StdoutConfig {
             format: Format::Text,
             ..StdoutConfig::default()

@@ -97,7 +97,7 @@ async fn asked(sink: &str, server: &Server) -> String {
 }
 
 #[tokio::test]
-async fn a_credential_in_a_file_is_as_good_as_one_that_is_given() {
+async fn fault_10_a_credential_in_a_file_is_as_good_as_one_that_is_given() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("credential");
     for (sink, key, scheme) in CREDENTIALS {

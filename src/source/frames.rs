@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_do_not_depend_on_how_they_arrive() {
+    async fn fault_20_lines_do_not_depend_on_how_they_arrive() {
         let text = "{\"type\":\"ADDED\",\"object\":\"é\"}\n\n{\"type\":\"ADDED\",\"object\":2}\r\n{\"type\":\"ADDED\",\"object\":3}\nunfinished";
         let expected: Vec<Frame<Object>> = [serde_json::json!("é"), 2.into(), 3.into()]
             .into_iter()

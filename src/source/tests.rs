@@ -94,7 +94,7 @@ const NARROW: usize = 1;
 const WIDE: usize = 1 << 20;
 
 #[tokio::test]
-async fn what_is_listed_after_a_restore_is_listed_whole_even_if_it_is_cut_off() {
+async fn fault_42_what_is_listed_after_a_restore_is_listed_whole_even_if_it_is_cut_off() {
     let all = [1, 2, 3, 4, 950];
     let server = Server::start(vec![
         page(4, [], ""),
@@ -134,7 +134,7 @@ async fn the_age_at_the_first_start_decides_whenever_all_is_listed() {
 }
 
 #[tokio::test]
-async fn what_may_have_expired_while_no_watch_was_open_is_told() {
+async fn fault_43_what_may_have_expired_while_no_watch_was_open_is_told() {
     for (versions, gaps) in [([5, 9], 0), ([8, 9], 1)] {
         let listed = [added(versions), vec![end_of_list(9)]].concat();
         // From then on a watch is open, and what is quiet has no gap.

@@ -186,7 +186,7 @@ fn of_too_many_kinds_the_one_that_came_least_lately_is_forgotten() {
 proptest! {
     /// In whatever order they come, and however often: there is one a period of each kind, and everything is told of once.
     #[test]
-    fn everything_is_let_through_or_told_of_once(
+    fn fault_50_everything_is_let_through_or_told_of_once(
         times in vec((0_usize..3, 0_u64..600), 1..80),
         offered in vec(any::<prop::sample::Index>(), 1..200),
     ) {

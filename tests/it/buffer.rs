@@ -15,7 +15,7 @@ fn mark(folder: &Path, namespace: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn an_outage_that_outlasts_the_api_servers_memory_loses_nothing() {
+async fn fault_44_an_outage_that_outlasts_the_api_servers_memory_loses_nothing() {
     let cluster = Cluster::shared();
     let opensearch = OpenSearch::start("test-buffer", &[], &[]);
     let namespace = "buffered";

@@ -86,7 +86,7 @@ receivers:
 }
 
 #[tokio::test]
-async fn a_parked_receiver_holds_up_nobody_and_gets_all_that_it_has_missed() {
+async fn fault_01_a_parked_receiver_holds_up_nobody_and_gets_all_that_it_has_missed() {
     let (cluster, opensearch) = (
         Cluster::shared(),
         OpenSearch::start("test-parked", &[], &[]),
@@ -135,7 +135,7 @@ async fn a_parked_receiver_holds_up_nobody_and_gets_all_that_it_has_missed() {
 }
 
 #[tokio::test]
-async fn a_killed_process_loses_nothing_and_one_that_is_told_to_end_repeats_nothing() {
+async fn fault_26_27_a_killed_process_loses_nothing_and_one_that_is_told_to_end_repeats_nothing() {
     let (cluster, opensearch) = (Cluster::shared(), OpenSearch::shared());
     let namespace = "killed";
     let events = cluster.namespace(namespace).await;
@@ -184,7 +184,7 @@ async fn a_killed_process_loses_nothing_and_one_that_is_told_to_end_repeats_noth
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_is_not_of_this_history_is_not_believed() {
+async fn fault_16_a_checkpoint_that_is_not_of_this_history_is_not_believed() {
     let cluster = Cluster::shared();
     let namespace = "strange-checkpoint";
     let events = cluster.namespace(namespace).await;
@@ -235,7 +235,7 @@ async fn a_checkpoint_that_is_not_of_this_history_is_not_believed() {
 }
 
 #[tokio::test]
-async fn what_the_api_server_forgets_before_a_parked_receiver_is_back_is_counted() {
+async fn fault_37_what_the_api_server_forgets_before_a_parked_receiver_is_back_is_counted() {
     let cluster = Cluster::start(
         "test-expired",
         &[("APISERVER_ARGS", "--etcd-compaction-interval=5s")],

@@ -179,7 +179,7 @@ async fn with_use_event_id_there_is_one_document_an_event_with_its_latest_state(
 }
 
 #[tokio::test]
-async fn nothing_is_missed_while_the_api_server_is_away() {
+async fn fault_12_nothing_is_missed_while_the_api_server_is_away() {
     let cluster = Cluster::start("test-restart", &[]);
     let opensearch = OpenSearch::shared();
     let namespace = "api-restart";
@@ -253,7 +253,7 @@ async fn it_starts_before_the_api_server_does() {
 }
 
 #[tokio::test]
-async fn a_version_that_has_been_compacted_away_is_recovered() {
+async fn fault_14_a_version_that_has_been_compacted_away_is_recovered() {
     // Compacted every five seconds, rather than five minutes.
     let cluster = Cluster::start(
         "test-compaction",
@@ -307,7 +307,7 @@ async fn a_version_that_has_been_compacted_away_is_recovered() {
 }
 
 #[tokio::test]
-async fn one_slow_receiver_does_not_hold_up_another() {
+async fn fault_03_one_slow_receiver_does_not_hold_up_another() {
     let (cluster, opensearch) = (Cluster::shared(), OpenSearch::shared());
     let namespace = "slow-receiver";
     let events = cluster.namespace(namespace).await;
@@ -345,7 +345,7 @@ receivers:
 }
 
 #[tokio::test]
-async fn a_full_queue_closes_the_watch_and_nothing_is_lost() {
+async fn fault_23_a_full_queue_closes_the_watch_and_nothing_is_lost() {
     let cluster = Cluster::shared();
     let opensearch = OpenSearch::start("test-full", &[], &[]);
     let namespace = "full-queue";

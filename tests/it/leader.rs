@@ -32,7 +32,7 @@ async fn leads(exporter: &Exporter) -> bool {
 }
 
 #[tokio::test]
-async fn leaders_follow_each_other_and_nothing_is_lost_or_doubled() {
+async fn fault_25_32_33_leaders_follow_each_other_and_nothing_is_lost_or_doubled() {
     let (cluster, opensearch) = (Cluster::shared(), OpenSearch::shared());
     let namespace = "leaders";
     let events = cluster.namespace(namespace).await;

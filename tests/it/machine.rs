@@ -12,7 +12,7 @@ use crate::delivery::{commit, indexed, once, written};
 use crate::support::{Cluster, Exporter, OpenSearch, eventually};
 
 #[tokio::test]
-async fn without_file_descriptors_it_waits_until_there_are_some() {
+async fn fault_41_without_file_descriptors_it_waits_until_there_are_some() {
     let (cluster, opensearch) = (Cluster::shared(), OpenSearch::shared());
     let namespace = "descriptors";
     let events = cluster.namespace(namespace).await;
@@ -100,7 +100,7 @@ impl Sink {
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_again_when_its_address_does_not_answer() {
+async fn fault_40_a_name_is_looked_up_again_when_its_address_does_not_answer() {
     let cluster = Cluster::shared();
     let namespace = "names";
     let events = cluster.namespace(namespace).await;

@@ -129,7 +129,7 @@ async fn allow(client: &Client, user: &str, sees_namespaces: bool) {
 }
 
 #[tokio::test]
-async fn where_namespaces_are_forbidden_that_is_told_once_and_costs_no_event() {
+async fn fault_49_where_namespaces_are_forbidden_that_is_told_once_and_costs_no_event() {
     let cluster = Cluster::shared();
     let client = cluster.client().await;
     let events = cluster.namespace("nsforbidden").await;

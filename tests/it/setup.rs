@@ -219,7 +219,7 @@ async fn before_the_first_event_everything_is_made() {
 }
 
 #[tokio::test]
-async fn rights_that_are_missing_are_told_and_hold_nothing_back() {
+async fn fault_48_rights_that_are_missing_are_told_and_hold_nothing_back() {
     let (opensearch, user) = (OpenSearch::secure(), "installer");
     grant(user, false).await;
     let of = |target: &str| {

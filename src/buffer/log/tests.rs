@@ -47,7 +47,7 @@ fn segment_files(folder: &TempDir) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_is_appended_is_there_after_a_restart_and_belongs_to_one_alone() {
+fn fault_47_what_is_appended_is_there_after_a_restart_and_belongs_to_one_alone() {
     let folder = TempDir::new().unwrap();
     let mut log = open(&folder);
     assert!(log.append(&[event(1), event(2)]).unwrap());
@@ -103,7 +103,7 @@ fn an_event_heavier_than_what_is_read_at_once_is_read() {
 }
 
 #[test]
-fn damage_is_set_aside_and_counted_and_costs_no_other() {
+fn fault_46_damage_is_set_aside_and_counted_and_costs_no_other() {
     let folder = TempDir::new().unwrap();
     let mut log = open(&folder);
     log.append(&(1..=9).map(event).collect::<Vec<_>>()).unwrap();
@@ -140,7 +140,7 @@ fn what_is_settled_is_not_believed_if_it_can_not_be() {
 }
 
 #[test]
-fn files_of_another_form_are_left_alone() {
+fn fault_47_files_of_another_form_are_left_alone() {
     let folder = TempDir::new().unwrap();
     drop(open(&folder));
     let path = segment_files(&folder).remove(0);
@@ -153,7 +153,7 @@ fn files_of_another_form_are_left_alone() {
 }
 
 #[test]
-fn a_disk_that_fails_keeps_what_was_there() {
+fn fault_45_a_disk_that_fails_keeps_what_was_there() {
     let folder = TempDir::new().unwrap();
     let mut log = open(&folder);
     assert!(log.append(&[event(1)]).unwrap());
@@ -193,7 +193,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_not_settled_is_there_in_its_order(steps in prop::collection::vec(step(), 1..40)) {
+    fn fault_46_what_is_not_settled_is_there_in_its_order(steps in prop::collection::vec(step(), 1..40)) {
         let folder = TempDir::new().unwrap();
         let mut log = open(&folder);
         let (mut next, mut expected) = (0, VecDeque::new());

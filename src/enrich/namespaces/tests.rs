@@ -125,7 +125,7 @@ async fn an_event_waits_for_the_first_list_and_the_next_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_list_is_waited_for_once_and_not_for_long() {
+async fn fault_49_the_first_list_is_waited_for_once_and_not_for_long() {
     let mut server = Server::start(Duration::from_secs(8), 200);
     assert_eq!(server.label("shop").await, (None, FIRST_LIST));
     assert_eq!(server.label("shop").await, (None, AT_ONCE));
@@ -147,7 +147,7 @@ async fn the_first_list_is_waited_for_once_and_not_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_may_be_ahead_of_its_namespace() {
+async fn fault_49_an_event_may_be_ahead_of_its_namespace() {
     let mut server = Server::start(AT_ONCE, 200);
     server.label("shop").await;
     assert_eq!(server.label("new").await, (None, DEADLINE));

@@ -135,7 +135,7 @@ fn what_is_too_old_is_removed() {
 }
 
 #[tokio::test]
-async fn a_full_disk_leaves_no_half_line() {
+async fn fault_29_a_full_disk_leaves_no_half_line() {
     // Every write to this device fails for lack of space.
     let mut file = rotating(Path::new("/dev/full"), u64::MAX, 0);
     assert_eq!(

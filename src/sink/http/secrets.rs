@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_hidden_in_whatever_form_it_comes_back() {
+    fn fault_38_a_secret_is_hidden_in_whatever_form_it_comes_back() {
         let mut headers = HeaderMap::new();
         // u:p/a"ss
         headers.insert("authorization", "Basic dTpwL2Eic3M=".parse().unwrap());

@@ -112,7 +112,7 @@ async fn ids_and_operations_follow_the_settings() {
 }
 
 #[tokio::test]
-async fn results_are_told_event_by_event() {
+async fn fault_05_results_are_told_event_by_event() {
     let server = Server::start(vec![items(&[201, 429, 400, 503])]).await;
     let receipt = sink(&server, "index: i")
         .send(&events("abcd"))
@@ -200,7 +200,7 @@ async fn a_server_that_cannot_unpack_requests_gets_them_plain() {
 }
 
 #[tokio::test]
-async fn hosts_are_used_in_turn_and_a_dead_one_rests() {
+async fn fault_11_hosts_are_used_in_turn_and_a_dead_one_rests() {
     let (alive, other) = (Server::start(vec![]).await, Server::start(vec![]).await);
     let dead = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -294,7 +294,7 @@ async fn credentials_that_come_back_are_hidden() {
 }
 
 #[test]
-fn nothing_shows_a_secret() {
+fn fault_38_nothing_shows_a_secret() {
     let text = "index: i\nhosts: http://u:hunter2@x\npassword: hunter2\napiKey: hunter2\nbearerToken: hunter2\nheaders: {a: hunter2}\ncloudID: hunter2";
     let config: OpenSearchConfig = crate::yaml::parse(text, &|_| None).unwrap().value;
     let shown = format!("{config:?}");

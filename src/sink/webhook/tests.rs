@@ -137,7 +137,7 @@ async fn what_is_refused_is_rejected_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_and_a_hung_server_are_tried_again() {
+async fn fault_04_a_lost_answer_and_a_hung_server_are_tried_again() {
     for answer in [Answer::Cut, Answer::Silence] {
         let server = Server::start(vec![answer]).await;
         let receipt = sink(&server, "").unwrap().send(&events("a")).await.unwrap();

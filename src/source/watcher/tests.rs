@@ -210,7 +210,7 @@ async fn a_start_version_from_the_servers_future_is_worth_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_away_may_come_back_from_a_backup() {
+async fn fault_16_a_server_that_was_away_may_come_back_from_a_backup() {
     expect(
         vec![
             page(900, [], ""),
@@ -225,7 +225,7 @@ async fn a_server_that_was_away_may_come_back_from_a_backup() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_behind_what_others_know_has_another_history() {
+async fn fault_42_a_server_that_is_behind_what_others_know_has_another_history() {
     // Its versions have passed ours again, and not those of who is further on.
     let known = |start: WatchConfig| WatchConfig {
         known: 900,
@@ -252,7 +252,7 @@ async fn a_server_that_is_behind_what_others_know_has_another_history() {
 }
 
 #[tokio::test]
-async fn a_server_may_be_restored_while_all_is_listed() {
+async fn fault_42_a_server_may_be_restored_while_all_is_listed() {
     let expired = || Reply::Frames(vec![failure(410, "Expired")], Then::CloseLater);
     expect(
         vec![
@@ -293,7 +293,7 @@ async fn a_list_that_reaches_back_has_no_gap() {
 }
 
 #[tokio::test]
-async fn a_quiet_cluster_expires_again_and_again_and_that_is_no_error() {
+async fn fault_17_a_quiet_cluster_expires_again_and_again_and_that_is_no_error() {
     let expired = || Reply::Frames(vec![failure(410, "Expired")], Then::CloseLater);
     expect(
         vec![
@@ -331,7 +331,7 @@ async fn an_expired_version_is_recovered_by_a_list_of_what_is_newer() {
 }
 
 #[tokio::test]
-async fn http_status_410_at_the_start_of_a_watch_is_expiry_too() {
+async fn fault_14_http_status_410_at_the_start_of_a_watch_is_expiry_too() {
     expect(
         vec![
             page(20, [], ""),
@@ -345,7 +345,7 @@ async fn http_status_410_at_the_start_of_a_watch_is_expiry_too() {
 }
 
 #[tokio::test]
-async fn a_version_that_fails_twice_is_given_up() {
+async fn fault_15_a_version_that_fails_twice_is_given_up() {
     let compacted = || Reply::Frames(vec![failure(500, "InternalError")], Then::Close);
     expect(
         vec![
@@ -388,7 +388,7 @@ async fn a_version_from_which_every_watch_closes_at_once_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_cut_connection_is_resumed_from_the_last_whole_frame() {
+async fn fault_20_a_cut_connection_is_resumed_from_the_last_whole_frame() {
     let half = vec![
         frame("ADDED", 6),
         frame("DELETED", 7),
@@ -432,7 +432,7 @@ async fn a_server_that_is_not_there_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_busy_servers_wish_is_obeyed() {
+async fn fault_13_a_busy_servers_wish_is_obeyed() {
     let server = Server::start(vec![Reply::Busy(429, 1), page(10, [1], "")]).await;
     let mut watch = watch(&server, paged());
     let start = Instant::now();
@@ -444,7 +444,7 @@ async fn a_busy_servers_wish_is_obeyed() {
 }
 
 #[tokio::test]
-async fn a_broken_frame_is_skipped_and_the_watch_goes_on() {
+async fn fault_21_a_broken_frame_is_skipped_and_the_watch_goes_on() {
     let frames = vec![
         frame("ADDED", 6),
         "{\"type\":\"ADDED\",\"obj\n".into(),
@@ -467,7 +467,7 @@ async fn a_broken_frame_is_skipped_and_the_watch_goes_on() {
 }
 
 #[tokio::test]
-async fn an_odd_object_does_not_poison_its_list() {
+async fn fault_21_an_odd_object_does_not_poison_its_list() {
     let list = r#"{"metadata":{"resourceVersion":"9"},"items":[{"metadata":7,"count":"x"},{"metadata":{"uid":"u","resourceVersion":"4"}}]}"#;
     expect(
         vec![Reply::Status(200, list.into())],
@@ -478,7 +478,7 @@ async fn an_odd_object_does_not_poison_its_list() {
 }
 
 #[tokio::test]
-async fn a_half_open_connection_is_given_up_after_its_deadline() {
+async fn fault_19_a_half_open_connection_is_given_up_after_its_deadline() {
     let config = WatchConfig {
         watch_timeout: Duration::from_secs(1),
         grace: Duration::ZERO,
@@ -498,7 +498,7 @@ async fn a_half_open_connection_is_given_up_after_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_list_whose_token_expires_goes_on_where_the_server_offers_it() {
+async fn fault_18_a_list_whose_token_expires_goes_on_where_the_server_offers_it() {
     let gone = r#"{"kind":"Status","status":"Failure","code":410,"reason":"Expired","message":"m","metadata":{"continue":"later"}}"#;
     let requests = expect(
         vec![
@@ -514,7 +514,7 @@ async fn a_list_whose_token_expires_goes_on_where_the_server_offers_it() {
 }
 
 #[tokio::test]
-async fn a_list_whose_token_expires_for_good_begins_again() {
+async fn fault_18_a_list_whose_token_expires_for_good_begins_again() {
     expect(
         vec![
             page(10, [1], "token"),

@@ -195,7 +195,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn no_template_panics_or_runs_away(
+    fn fault_39_no_template_panics_or_runs_away(
         picks in prop::collection::vec((any::<prop::sample::Index>(), any::<u16>(), any::<u16>()), 1..5),
         event in any::<prop::sample::Index>(),
     ) {

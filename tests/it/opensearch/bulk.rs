@@ -31,7 +31,7 @@ fn with(lines: &str, key: &str, value: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_mapping_conflict_rejects_its_events_and_no_others() {
+async fn fault_06_a_mapping_conflict_rejects_its_events_and_no_others() {
     let opensearch = OpenSearch::shared();
     opensearch
         .call(
@@ -48,7 +48,7 @@ async fn a_mapping_conflict_rejects_its_events_and_no_others() {
     std::fs::write(folder.path().join("events.jsonl"), &events).unwrap();
     let replay = |config: &str, events: &str| {
         let command = ["replay", config, "--events", events];
-        Command::new(EXPORTER)
+        Command::new(&*EXPORTER)
             .args(command)
             .current_dir(folder.path())
             .output()
@@ -274,7 +274,7 @@ const MENDABLE: [Mendable; 7] = [
 ];
 
 #[tokio::test]
-async fn what_somebody_has_to_mend_is_waited_for() {
+async fn fault_09_what_somebody_has_to_mend_is_waited_for() {
     let opensearch = OpenSearch::shared();
     for (target, broken, words, mended) in MENDABLE {
         call_all(opensearch, broken).await;

@@ -4,7 +4,7 @@ use super::{Replay, config};
 use crate::support::{OpenSearch, eventually, lines, run, text};
 
 #[tokio::test]
-async fn what_stops_a_whole_cluster_is_waited_for() {
+async fn fault_02_09_what_stops_a_whole_cluster_is_waited_for() {
     let opensearch = OpenSearch::start("test-cluster", &[], &[]);
     let set = async |settings: &str| {
         let body = format!(r#"{{"transient":{{{settings}}}}}"#);
@@ -69,7 +69,7 @@ async fn what_stops_a_whole_cluster_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_server_with_little_room_takes_everything_in_the_end() {
+async fn fault_02_07_a_server_with_little_room_takes_everything_in_the_end() {
     let opensearch = OpenSearch::start(
         "test-narrow",
         &[
@@ -152,7 +152,7 @@ async fn a_server_with_little_room_takes_everything_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_ready_is_away_or_hangs_is_waited_for() {
+async fn fault_11_a_server_that_is_not_ready_is_away_or_hangs_is_waited_for() {
     let start =
         |settings: &[&str], env: &[(&str, &str)]| OpenSearch::start("test-away", settings, env);
     let config = |url: &str| config(url, "away", "").replace("  retry:", "  timeout: 4s\n  retry:");

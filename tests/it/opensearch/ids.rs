@@ -21,7 +21,7 @@ fn at(lines: &str, time: &str) -> String {
 }
 
 #[tokio::test]
-async fn replaying_twice_changes_nothing() {
+async fn fault_04_replaying_twice_changes_nothing() {
     let opensearch = OpenSearch::shared();
     for (index, more) in [("twice", ""), ("twice-latest", ", useEventID: true")] {
         for _ in 0..2 {

@@ -157,7 +157,7 @@ fn expired() -> (Child, String) {
 }
 
 #[tokio::test]
-async fn tls_users_and_client_certificates() {
+async fn fault_10_tls_users_and_client_certificates() {
     let opensearch = OpenSearch::secure();
     let certs = opensearch.certs.display();
     let ca = format!("caFile: {certs}/ca.pem");

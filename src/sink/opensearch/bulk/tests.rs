@@ -234,7 +234,7 @@ fn an_error_that_is_a_text_concerns_its_item_alone() {
 }
 
 #[test]
-fn an_answer_of_another_length_settles_nothing() {
+fn fault_05_an_answer_of_another_length_settles_nothing() {
     for answer in [
         r#"{"errors":false,"items":[{"create":{"status":201}}]}"#,
         r#"{"errors":false}"#,

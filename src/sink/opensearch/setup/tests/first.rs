@@ -62,7 +62,7 @@ async fn a_refusal_holds_no_event_back() {
 }
 
 #[tokio::test]
-async fn it_is_tried_again_until_somebody_answers() {
+async fn fault_48_it_is_tried_again_until_somebody_answers() {
     let busy = || answer(503, "{}");
     let answers = [vec![busy(), busy()], makes(5), vec![answer(200, TAKEN)]].concat();
     let server = Server::start(answers).await;
