@@ -181,7 +181,7 @@ async fn first_failure(
         };
         match ended {
             // It was removed.
-            Some(Ok(Ok(Part::Receiver))) => {}
+            Some(Ok(Ok(Part::Receiver))) => reloader.receiver_ended(),
             Some(Ok(Err(closed))) => return PartEnded::SinkClosed(closed),
             ended => return PartEnded::Bug(ended.and_then(Result::err)),
         }

@@ -34,6 +34,8 @@ pub struct QueueState {
     pub events: usize,
     /// Their weight.
     pub bytes: usize,
+    /// How much of that it takes.
+    pub max_bytes: usize,
     /// How long the oldest has been waiting, here or to be settled.
     pub oldest: Duration,
 }
@@ -242,13 +244,15 @@ impl QueueProbe {
         QueueState {
             events: state.events.len(),
             bytes: state.bytes,
+            max_bytes: state.max_bytes,
             oldest,
         }
     }
 
-    /// How many bytes it takes.
-    pub fn capacity(&self) -> usize {
-        self.0.lock().max_bytes
+    /// Whether nothing is queued, and all that was taken is settled.
+    pub fn is_settled(&self) -> bool {
+        let state = self.0.lock();
+        state.events.is_empty() && state.claims.is_empty()
     }
 
     /// Changes how many bytes it takes, from the next event on.

@@ -295,15 +295,18 @@ impl Checkpointer {
 
     fn checkpoint(&self) -> Checkpoint {
         let table = Arc::clone(&self.tables.borrow());
-        let marks = table.legs.iter().map(|leg| {
-            let marks = self
-                .namespaces
-                .iter()
-                .cloned()
-                .zip(self.versions(&leg.outlet.marks()));
-            (leg.outlet.name.clone(), marks.collect())
-        });
-        Checkpoint::new(self.cluster.clone(), self.since, marks.collect())
+        let outlets = table.legs.iter().map(|leg| Arc::clone(&leg.outlet));
+        let mut marks = BTreeMap::<String, BTreeMap<String, u64>>::new();
+        // One may have been removed and be there again: what the first still holds is not settled.
+        for outlet in outlets.chain(table.removed.outlets()) {
+            let marks = marks.entry(outlet.name.clone()).or_default();
+            let versions = self.versions(&outlet.marks());
+            for (namespace, version) in self.namespaces.iter().zip(versions) {
+                let mark = marks.entry(namespace.clone()).or_insert(version);
+                *mark = version.min(*mark);
+            }
+        }
+        Checkpoint::new(self.cluster.clone(), self.since, marks)
     }
 
     /// Marks of a history that is over say nothing of this one: that receiver has to begin anew.

@@ -43,6 +43,7 @@ pub mod pipeline;
 pub mod receiver;
 pub mod recent;
 pub mod reload;
+pub mod removed;
 mod replace;
 pub mod retry;
 pub mod route;

@@ -284,6 +284,24 @@ impl Outlet {
         }
     }
 
+    /// The receiver has been removed: its queue ends, and what it has missed while it was parked is given up.
+    pub fn remove(&self) {
+        self.close();
+        let missed = std::mem::take(&mut self.state().missed);
+        let given_up = missed.iter().map(Missed::left).sum();
+        self.metrics.parked.set(0.0);
+        self.metrics.removed.inc_by(given_up);
+        let held = self.left();
+        if held > 0 || given_up > 0 {
+            warn!(
+                receiver = self.name,
+                held,
+                given_up,
+                "the receiver was removed: it delivers what it holds, and does not get what it has missed"
+            );
+        }
+    }
+
     /// Nothing more comes for the receiver: its queue ends.
     pub fn close(&self) {
         let mut state = self.state();
@@ -362,6 +380,11 @@ impl State {
 // === impl Missed ===
 
 impl Missed {
+    /// How much of it no catch-up has found.
+    fn left(&self) -> u64 {
+        self.events.saturating_sub(self.found)
+    }
+
     /// The router has come to an event that it does not hand on: one that is `missing`, or that the catch-up found first.
     fn pass_by(&mut self, event: &Event, missing: bool) {
         let origin = event.origin;

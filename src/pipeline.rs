@@ -339,12 +339,16 @@ impl Account {
                 "ended with events that no receiver had room for"
             );
         }
-        for leg in &self.tables.borrow().legs {
-            let (receiver, events) = (&leg.outlet.name, leg.outlet.left());
+        let table = self.table();
+        let legs = table.legs.iter().map(|leg| Arc::clone(&leg.outlet));
+        for outlet in legs.chain(table.removed.outlets()) {
+            let (receiver, events) = (&outlet.name, outlet.left());
             if events == 0 {
                 continue;
             }
-            if kept {
+            // Nobody reads them again for one that is not there any more.
+            let is_there = table.legs.iter().any(|leg| leg.outlet.name == *receiver);
+            if kept && is_there {
                 info!(
                     receiver,
                     events,

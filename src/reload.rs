@@ -24,13 +24,16 @@ use crate::pipeline::{build_delivery, build_receiver, compile, located, policy};
 use crate::receiver::{Delivery, Receiver};
 use crate::router::{Leg, Table};
 use crate::status::Status;
+use crate::yaml::Problem;
 
 /// Watches the configuration file.
 pub struct Reloader {
     /// Which; `None` if what runs comes from no file.
     path: Option<PathBuf>,
-    /// What was read last, good or bad; `None` if it could not be read.
+    /// What was read last, good or bad; `None` if that is not what runs.
     seen: Option<Seen>,
+    /// Why what was read last can't be used. It is tried again: something else may have been missing.
+    refused: Option<String>,
     /// What was read last names these, whether it can be used or not.
     files: Files,
     running: Fingerprints,
@@ -80,6 +83,7 @@ struct Change {
     named: Named,
     changed: Vec<Changed>,
     added: Vec<Receiver>,
+    warnings: Vec<Problem>,
 }
 
 /// A receiver that stays, and delivers in another way.
@@ -130,6 +134,7 @@ impl Reloader {
         Self {
             path,
             seen,
+            refused: None,
             files,
             running,
             held,
@@ -156,34 +161,42 @@ impl Reloader {
             match self.look(&path) {
                 Ok(None) => {}
                 Ok(Some(change)) => {
+                    self.refused = None;
                     self.metrics.config_taken(true);
                     self.status
                         .loaded(self.seen.as_ref().map_or("", |seen| &seen.text));
                     return self.take(change);
                 }
-                Err(problem) => {
-                    self.metrics.config_taken(false);
-                    let problem = crate::telemetry::chain(&problem);
-                    self.status.refused(&problem);
-                    error!(
-                        error = problem,
-                        "the new configuration can't be used: the one before goes on"
-                    );
-                }
+                Err(problem) => self.refuse(crate::telemetry::chain(&problem)),
             }
         }
     }
 
+    /// Tells why what was read can't be used, once.
+    fn refuse(&mut self, problem: String) {
+        if self.refused.as_ref() == Some(&problem) {
+            return;
+        }
+        self.metrics.config_taken(false);
+        self.status.refused(&problem);
+        error!(
+            error = problem,
+            "the new configuration can't be used: the one before goes on"
+        );
+        self.refused = Some(problem);
+    }
+
+    /// A receiver has ended, because it was removed: nobody needs to know of it any more.
+    pub fn receiver_ended(&self) {
+        self.tables.borrow().removed.outlets();
+    }
+
     /// The change to what is in the file now, if it is not what was there before.
     fn look(&mut self, path: &Path) -> Result<Option<Change>, ConfigError> {
-        let text = match config::read(path) {
-            Ok(text) => text,
-            // Once: it may be on its way.
-            Err(error) => return self.seen.take().map_or(Ok(None), |_| Err(error)),
-        };
+        let text = config::read(path)?;
         let held = contents(&self.files);
         let mut seen = Seen { text, held };
-        if self.seen.as_ref() == Some(&seen) {
+        if self.refused.is_none() && self.seen.as_ref() == Some(&seen) {
             return Ok(None);
         }
         let path = path.display().to_string();
@@ -206,9 +219,6 @@ impl Reloader {
         named: Named,
         path: &str,
     ) -> Result<Change, ConfigError> {
-        for warning in &loaded.warnings {
-            warn!(config = path, "{warning}");
-        }
         let config = loaded.config;
         let route = compile(&config).map_err(|problem| ConfigError::of(path, vec![problem]))?;
         let now = Arc::clone(&self.tables.borrow());
@@ -246,15 +256,19 @@ impl Reloader {
             });
         }
         Ok(Change {
-            table: Table::new(route, legs),
+            table: Table::new(route, legs).in_place_of(&now),
             fingerprints,
             named,
             changed,
             added,
+            warnings: loaded.warnings,
         })
     }
 
     fn take(&mut self, change: Change) -> Vec<Receiver> {
+        for warning in &change.warnings {
+            warn!("{warning}");
+        }
         tell_of_settings(&self.running, &change.fingerprints);
         let is_rerouted = self.running.route != change.fingerprints.route;
         // What runs does not follow the settings: they are told of until then.
@@ -283,8 +297,8 @@ impl Reloader {
             .filter(|leg| table.leg_of(&leg.outlet).is_none());
         let removed: Vec<_> = removed.collect();
         for leg in &removed {
-            leg.outlet.close();
-            leg.outlet.metrics.parked.set(0.0);
+            leg.outlet.remove();
+            table.removed.add(Arc::clone(&leg.outlet));
             self.buffers.remove(&leg.outlet.name);
         }
         let ran = |name: &str| before.legs.iter().any(|leg| leg.outlet.name == name);

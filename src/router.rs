@@ -17,6 +17,7 @@ use crate::metrics::RouterMetrics;
 use crate::outlet::{Fate, Offer, Outlet, Policy};
 use crate::receiver::Changes;
 use crate::recent::{Recent, Went};
+use crate::removed::Removed;
 use crate::route::{Hits, ReceiverId, Resolution, Route, Throttle};
 
 /// Who gets what. It changes as a whole, when a configuration is read anew.
@@ -27,6 +28,8 @@ pub struct Table {
     pub legs: Vec<Leg>,
     /// By rule, how many events it has matched.
     pub hits: Hits,
+    /// Receivers that were in one before it.
+    pub removed: Removed,
 }
 
 /// One receiver of a table.
@@ -73,7 +76,21 @@ impl Table {
     /// A table whose rules have not matched anything yet.
     pub fn new(route: Route, legs: Vec<Leg>) -> Self {
         let hits = Hits::none_of(&route);
-        Self { route, legs, hits }
+        Self {
+            route,
+            legs,
+            hits,
+            removed: Removed::default(),
+        }
+    }
+
+    /// One that takes the place of `before`.
+    #[must_use]
+    pub fn in_place_of(self, before: &Self) -> Self {
+        Self {
+            removed: before.removed.clone(),
+            ..self
+        }
     }
 
     /// Whether anybody cares about the involved object.

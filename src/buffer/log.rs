@@ -60,7 +60,7 @@ pub struct Chunk {
 #[derive(Debug, Error)]
 pub enum BufferError {
     /// Another process, or another receiver, has it.
-    #[error("the buffer {} is in use by another", .0.display())]
+    #[error("the buffer {} is in use by another receiver, or by one that was removed and has not delivered everything, or by another process", .0.display())]
     InUse(PathBuf),
     /// A later program has written it.
     #[error("{} is no file of a buffer that this version can read", .0.display())]

@@ -20,6 +20,7 @@ pub struct ReceiverMetrics {
     pub rejected: IntCounter,
     pub queue_full: IntCounter,
     pub too_old: IntCounter,
+    pub removed: IntCounter,
     pub throttled: IntCounter,
     pub kinds_forgotten: IntCounter,
     pub expired: IntCounter,
@@ -83,8 +84,6 @@ impl ReceiverFamilies {
         }
         self.dropped.with_label_values(&[name, "shutdown"]);
         self.show(name, queue.state());
-        let capacity = self.queue_capacity.with_label_values(labels);
-        capacity.set(to_gauge(queue.capacity()));
         let metrics = ReceiverMetrics {
             delivered: self.delivered.with_label_values(labels),
             duplicates: self.duplicates.with_label_values(labels),
@@ -92,6 +91,7 @@ impl ReceiverFamilies {
             rejected: self.rejected.with_label_values(labels),
             queue_full: self.dropped.with_label_values(&[name, "queue_full"]),
             too_old: self.dropped.with_label_values(&[name, "max_event_age"]),
+            removed: self.dropped.with_label_values(&[name, "removed"]),
             throttled: self.throttled.with_label_values(labels),
             kinds_forgotten: self.kinds_forgotten.with_label_values(labels),
             expired: self.expired.with_label_values(labels),
@@ -133,6 +133,8 @@ impl ReceiverFamilies {
         events.set(to_gauge(queue.events));
         let bytes = self.queue_bytes.with_label_values(labels);
         bytes.set(to_gauge(queue.bytes));
+        let capacity = self.queue_capacity.with_label_values(labels);
+        capacity.set(to_gauge(queue.max_bytes));
         let age = self.queue_age.with_label_values(labels);
         age.set(queue.oldest.as_secs_f64());
     }

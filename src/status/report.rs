@@ -216,7 +216,7 @@ impl Receiver {
             queue: Queue {
                 events: queue.events,
                 bytes: queue.bytes,
-                max_bytes: outlet.queue.capacity(),
+                max_bytes: outlet.queue.state().max_bytes,
                 oldest_seconds: queue.oldest.as_secs_f64(),
             },
             in_flight: metrics.in_flight.get(),

@@ -166,6 +166,129 @@ async fn fault_36_receivers_are_added_changed_and_removed_under_load_and_nothing
 }
 
 #[tokio::test]
+async fn fault_35_a_new_configuration_is_taken_once_what_was_in_its_way_is_gone() {
+    let cluster = Cluster::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let config = |receivers: &str| {
+        format!(
+            "namespace: reload-in-the-way\nroute: {{match: [{{receiver: out}}]}}\nreceivers:\n- {{name: out, stdout: {{}}}}\n{receivers}"
+        )
+    };
+    let exporter = Exporter::start(&cluster.kubeconfig, &config("")).await;
+    // Another has the buffer.
+    let buffer = folder.path().join("buffer");
+    std::fs::create_dir(&buffer).unwrap();
+    let held = std::fs::File::create(buffer.join("lock")).unwrap();
+    held.lock().unwrap();
+    let second = format!(
+        "- {{name: second, stdout: {{}}, buffer: {{path: {}}}}}\n",
+        buffer.display()
+    );
+    std::fs::write(exporter.config(), config(&second)).unwrap();
+    eventually("it is told", async || !is_taken(&exporter).await).await;
+    drop(held);
+    reloads(&exporter, 1).await;
+    assert!(is_taken(&exporter).await);
+    assert_eq!(exporter.log().matches("can't be used").count(), 1, "once");
+}
+
+#[tokio::test]
+async fn fault_52_what_a_removed_receiver_holds_is_not_forgotten_when_it_is_there_again() {
+    let cluster = Cluster::shared();
+    let namespace = "reload-removed";
+    let events = cluster.namespace(namespace).await;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start();
+    let file = folder.path().join("here");
+    let checkpoint = folder.path().join("checkpoint");
+    let config = |sink: &str, names: &[&str]| {
+        let away =
+            format!("- {{name: away, batch: {{maxDelay: 50ms}}, webhook: {{endpoint: {sink}}}}}\n");
+        let here = format!(
+            "- {{name: here, batch: {{maxDelay: 50ms}}, file: {{path: {}}}}}\n",
+            file.display()
+        );
+        let rules: Vec<String> = names
+            .iter()
+            .map(|it| format!("{{receiver: {it}}}"))
+            .collect();
+        let receivers: String = [("away", away), ("here", here)]
+            .into_iter()
+            .filter_map(|(name, receiver)| names.contains(&name).then_some(receiver))
+            .collect();
+        format!(
+            "namespace: {namespace}\ncheckpoint: {{file: {}}}\nroute: {{match: [{}]}}\nreceivers:\n{receivers}",
+            checkpoint.display(),
+            rules.join(", "),
+        )
+    };
+    // Nobody listens there.
+    let nowhere = "http://127.0.0.1:1/";
+    let (both, one) = (["away", "here"], ["here"]);
+    let exporter = Exporter::start(&cluster.kubeconfig, &config(nowhere, &both)).await;
+    let committed = commit(&events, namespace, 0..50).await;
+    let have = async || written(&file).len();
+    eventually("the other has them", async || have().await == 50).await;
+    for (at, names) in [&one[..], &both[..]].into_iter().enumerate() {
+        std::fs::write(exporter.config(), config(nowhere, names)).unwrap();
+        reloads(&exporter, at + 1).await;
+    }
+    let more = commit(&events, namespace, 50..60).await;
+    eventually("the other has these, too", async || have().await == 60).await;
+    let mark = |receiver: &str| {
+        let text = std::fs::read_to_string(&checkpoint).unwrap_or_default();
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        read["marks"][receiver][namespace].as_u64().unwrap_or(0)
+    };
+    let newest = |ids: &BTreeSet<String>| {
+        let versions = ids.iter().map(|id| id.rsplit_once('-').unwrap().1);
+        versions.map(|it| it.parse::<u64>().unwrap()).max().unwrap()
+    };
+    eventually("the other's mark says so", async || {
+        mark("here") >= newest(&more)
+    })
+    .await;
+    assert!(mark("away") < newest(&committed), "{}", mark("away"));
+    exporter.signal("-KILL");
+    let (_, log) = exporter.ended().await;
+    assert!(log.contains("it delivers what it holds"), "{log}");
+
+    let exporter = Exporter::start(&cluster.kubeconfig, &config(&server.url, &both)).await;
+    let all: BTreeSet<String> = committed.union(&more).cloned().collect();
+    let sent = std::cell::RefCell::new(String::new());
+    eventually("it gets what its predecessor held", async || {
+        let requests = server.requests();
+        sent.borrow_mut().extend(requests.iter().map(Request::show));
+        let versions = all.iter().map(|id| id.rsplit_once('-').unwrap().1);
+        let is_there = |version: &str| sent.borrow().contains(&format!("\"{version}\""));
+        versions.into_iter().all(is_there)
+    })
+    .await;
+    // Removed for good, it is told what it never got.
+    std::fs::write(exporter.config(), config(nowhere, &both)).unwrap();
+    reloads(&exporter, 1).await;
+    commit(&events, namespace, 60..63).await;
+    eventually("it has three", async || {
+        let series = "event_exporter_queue_events{receiver=\"away\"}";
+        let held = exporter.metric(series).await
+            + exporter
+                .metric("event_exporter_events_in_flight{receiver=\"away\"}")
+                .await;
+        (held - 3.0).abs() < 0.5
+    })
+    .await;
+    std::fs::write(exporter.config(), config(nowhere, &one)).unwrap();
+    reloads(&exporter, 2).await;
+    exporter.signal("-TERM");
+    let (_, log) = exporter.ended().await;
+    let lost = log
+        .lines()
+        .find(|line| line.contains("\"ended with events that were not taken\""));
+    let lost = lost.unwrap_or_else(|| panic!("{log}"));
+    assert!(lost.contains("\"away\"") && lost.contains(":3"), "{lost}");
+}
+
+#[tokio::test]
 async fn fault_35_a_mistake_is_told_with_its_place_while_the_old_configuration_goes_on() {
     let cluster = Cluster::shared();
     let namespace = "reload-mistake";
