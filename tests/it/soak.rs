@@ -11,13 +11,16 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use crate::support::{Cluster, Exporter, OpenSearch, event, eventually};
 
+mod copies;
 mod crowd;
 mod reload;
 
 const NAMESPACE: &str = "soak";
 const LEADER: &str = "event_exporter_leader";
 /// Who writes at a time; more than this machine's API server takes is no use.
-const WRITERS: u64 = 24;
+const WRITERS: u32 = 24;
+/// Of each: 1,000 versions a second of all together.
+const PACE: Duration = Duration::from_millis(WRITERS as u64);
 
 fn seconds(name: &str, default: u64) -> Duration {
     let given = std::env::var(name).ok().and_then(|text| text.parse().ok());
@@ -33,8 +36,7 @@ fn id(event: &Event) -> String {
 /// Writes events, and repeats every fourth, until told to stop; returns the ids of the versions.
 async fn write(events: Api<Event>, writer: String, stop: &AtomicBool) -> Vec<String> {
     let mut ids = Vec::new();
-    // 1,000 versions a second of all writers together.
-    let mut pace = interval(Duration::from_millis(WRITERS));
+    let mut pace = interval(PACE);
     for at in 0_u64.. {
         if stop.load(Ordering::Relaxed) {
             break;

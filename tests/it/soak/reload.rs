@@ -1,12 +1,13 @@
 //! Routes and receivers that change under load: how long it takes, and what it costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
-use super::{NAMESPACE, nothing_more_comes, seconds, write_until};
+use super::copies::Copies;
+use super::{NAMESPACE, PACE, WRITERS, nothing_more_comes, seconds};
 use crate::delivery::written;
 use crate::reload::Mounted;
 use crate::support::{Cluster, Exporter};
@@ -53,11 +54,28 @@ async fn change(
     took
 }
 
+/// Writes 1,000 events a second; returns the ids of their versions.
+async fn write(copies: &Copies, until: Instant) -> BTreeSet<String> {
+    let writers = (0..WRITERS as usize).map(async |writer| {
+        let (mut ids, mut pace) = (Vec::new(), interval(PACE));
+        for at in 1.. {
+            pace.tick().await;
+            if Instant::now() >= until {
+                break;
+            }
+            ids.push(copies.write(at * WRITERS as usize + writer).await);
+        }
+        ids
+    });
+    let ids = futures::future::join_all(writers).await;
+    ids.into_iter().flatten().collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a minute: make soak"]
 async fn fault_36_a_reload_under_load_loses_and_doubles_nothing() {
     let cluster = Cluster::start("test-reload-soak", &[]);
-    let events = cluster.namespace(NAMESPACE).await;
+    let (copies, _) = Copies::new(&cluster, NAMESPACE).await;
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let files = [file("even"), file("odd")];
@@ -83,7 +101,7 @@ async fn fault_36_a_reload_under_load_loses_and_doubles_nothing() {
     let duration = seconds("RELOAD_SECONDS", 60);
     let until = Instant::now() + duration;
     let (committed, took) = tokio::join!(
-        write_until(&events, "reload", until),
+        write(&copies, until),
         change(&mut mounted, version, &files, until)
     );
     nothing_more_comes(&exporter, "all").await;
