@@ -26,7 +26,7 @@ test-unit: ## the tests that need no server
 image-test: env ## the images as they are shipped, for amd64 and arm64, which take ten minutes each to build; `make test` builds it without optimisations
 	@IMAGE_PROFILE=release tests/env/test.sh --test it -- --include-ignored image::
 
-soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600), an outage of a quarter of an hour (OUTAGE_SECONDS=900), and a minute of reloads (RELOAD_SECONDS=60)
+soak: env ## ten minutes of events while exporters are killed and OpenSearch goes away (SOAK_SECONDS=600), an outage of a quarter of an hour (OUTAGE_SECONDS=900), a minute of reloads (RELOAD_SECONDS=60), and a million live events at the first start (minutes, and gigabytes of disk)
 	@$(CARGO) build --release --locked
 	@EXPORTER=target/release/kubernetes-event-exporter tests/env/test.sh --profile load --test it -- --ignored --nocapture --test-threads 1 soak::
 

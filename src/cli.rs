@@ -1,5 +1,6 @@
 //! The command line: the incumbent's flags, with one dash or two, and our commands.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use kube::Client;
 use tokio::runtime;
 use tokio::sync::Notify;
@@ -210,40 +211,29 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     done
 }
 
-/// The incumbent's flags have one dash, or two, as Go's do.
+/// The incumbent's flags have one dash, or two, as Go's do; so have all others.
 fn two_dashes(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    const FLAGS: [&str; 22] = [
-        "conf",
-        "config",
-        "kubeconfig",
-        "metrics-address",
-        "metrics-tls-config",
-        "grace-period",
-        "enable-reload",
-        "strict",
-        "tests",
-        "diff",
-        "live",
-        "event",
-        "events",
-        "dry-run",
-        "receiver",
-        "output",
-        "print",
-        "overwrite",
-        "dashboards",
-        "wait",
-        "follow",
-        "address",
-    ];
-    args.map(|arg| {
+    let mut command = Cli::command();
+    // Adds `help` and `version`.
+    command.build();
+    let flags = flags(&command);
+    args.map(move |arg| {
         let flag = arg.to_str().and_then(|arg| arg.strip_prefix('-'));
         let name = flag.map(|flag| flag.split_once('=').map_or(flag, |(name, _)| name));
         match (flag, name) {
-            (Some(flag), Some(name)) if FLAGS.contains(&name) => format!("--{flag}").into(),
+            (Some(flag), Some(name)) if flags.contains(name) => format!("--{flag}").into(),
             _ => arg,
         }
     })
+}
+
+/// The long flags of a command, and of those below it.
+fn flags(command: &clap::Command) -> BTreeSet<String> {
+    let own = command
+        .get_arguments()
+        .filter_map(clap::Arg::get_long_and_visible_aliases);
+    let below = command.get_subcommands().flat_map(flags);
+    own.flatten().map(str::to_owned).chain(below).collect()
 }
 
 /// What is run.

@@ -1,4 +1,4 @@
-//! What the program says about itself: Prometheus metrics, every series born at zero.
+//! What the program says about itself: Prometheus metrics, born at zero where their labels are known beforehand.
 //!
 //! Families are made once, handles are resolved when the parts are built, and the hot path bumps plain counters. Names
 //! are `event_exporter_…`, or begin with `metricsNamePrefix`; where that is given, the incumbent's names exist too.

@@ -54,7 +54,8 @@ const RULE: [&str; 18] = [
     "receiver",
     "receivers",
 ];
-const RECEIVER: [&str; 8] = [
+const RECEIVER: [&str; 9] = [
+    "maxInFlight",
     "queue",
     "buffer",
     "retry",
@@ -105,8 +106,9 @@ const DOCUMENTS: &[&str] = &[
     "stdout",
 ];
 /// Keys of sinks, with the types of receivers that have them.
-const SINK: [(&str, &[&str]); 51] = [
+const SINK: [(&str, &[&str]); 52] = [
     ("hosts", OPENSEARCH),
+    ("aws", OPENSEARCH),
     ("useEventID", OPENSEARCH),
     ("index", OPENSEARCH),
     ("indexFormat", OPENSEARCH),
@@ -358,5 +360,44 @@ fn section(path: &str) -> Section {
             _ => Section::Inner,
         },
         _ => Section::Inner,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    #[test]
+    fn every_key_of_a_receiver_is_known_where_it_does_not_belong() {
+        let schema: Value = serde_json::from_str(include_str!("schema.json")).unwrap();
+        let properties = |of: &str| -> &Map<String, Value> {
+            let section = &schema["definitions"][of]["properties"];
+            section.as_object().unwrap()
+        };
+        let receiver = properties("ReceiverFile");
+        let (types, settings): (Vec<&String>, Vec<&String>) = receiver
+            .keys()
+            .partition(|key| SINKS.contains(&key.as_str()));
+        // What it is called and `batch` are told apart from these.
+        let known = RECEIVER.into_iter().chain(["name", "batch"]);
+        assert_eq!(known.collect::<BTreeSet<_>>(), keys(settings));
+        for name in types {
+            let section = receiver[name]["anyOf"][0]["$ref"].as_str().unwrap();
+            let (_, section) = section.rsplit_once('/').unwrap();
+            let mut keys = keys(properties(section).keys());
+            // They are keys of other sections too, or types.
+            for ambiguous in ["batch", "type", "webhook"] {
+                keys.remove(ambiguous);
+            }
+            assert_eq!(keys_of(name).collect::<BTreeSet<_>>(), keys, "{name}");
+        }
+    }
+
+    fn keys<'a>(keys: impl IntoIterator<Item = &'a String>) -> BTreeSet<&'a str> {
+        keys.into_iter().map(String::as_str).collect()
     }
 }

@@ -12,7 +12,7 @@ use crate::event::Event;
 
 /// Handles of one receiver.
 #[derive(Clone)]
-#[expect(missing_docs, reason = "the help texts below say it")]
+#[expect(missing_docs, reason = "the help texts in families.rs say it")]
 pub struct ReceiverMetrics {
     pub delivered: IntCounter,
     pub duplicates: IntCounter,
@@ -39,7 +39,7 @@ pub struct ReceiverMetrics {
 
 /// Handles of one receiver's buffer.
 #[derive(Clone)]
-#[expect(missing_docs, reason = "the help texts below say it")]
+#[expect(missing_docs, reason = "the help texts in families.rs say it")]
 pub struct BufferMetrics {
     bytes: IntGauge,
     pub full: IntGauge,

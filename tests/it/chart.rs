@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use self::release::{Release, check, template};
@@ -273,6 +275,21 @@ fn closed_egress_is_never_open() {
     let egress = &release.one("NetworkPolicy")["spec"]["egress"][1]["ports"];
     let ports = egress.as_array().unwrap().iter().map(|port| &port["port"]);
     assert_eq!(ports.collect::<Vec<_>>(), [9443, 443, 80]);
+    for (place, port) in [
+        ("eu-west-1.aws.found.io$abc$def", 443),
+        ("found.io:9243$abc$def", 9243),
+        ("found.io:9243$abc:92$def:93", 92),
+    ] {
+        let cloud = STANDARD.encode(place);
+        let receiver = format!("elasticsearch: {{cloudID: 'name:{cloud}', index: i}}");
+        let release = Release::of(&format!("{closed}\n{}", with_receiver(&receiver)), &[]);
+        let egress = &release.one("NetworkPolicy")["spec"]["egress"][1]["ports"];
+        assert_eq!(
+            *egress,
+            json!([{"port": port, "protocol": "TCP"}]),
+            "{place}"
+        );
+    }
 }
 
 /// A release with one receiver.

@@ -16,7 +16,7 @@ const STDOUT: &str = "route: {match: [{receiver: out}]}\nreceivers: [{name: out,
 
 #[test]
 fn usage_errors_and_versions() {
-    for args in [&["-version"][..], &["--nope"], &["check"], &["route", "x"]] {
+    for args in [&["-nope"][..], &["--nope"], &["check"], &["route", "x"]] {
         let code = Command::new(&*EXPORTER)
             .args(args)
             .output()
@@ -47,8 +47,15 @@ fn usage_errors_and_versions() {
             text(&output.stderr)
         );
     }
-    let version = Command::new(&*EXPORTER).arg("version").output().unwrap();
-    assert!(text(&version.stdout).starts_with("kubernetes-event-exporter 0."));
+    for (args, told) in [
+        (&["version"][..], "kubernetes-event-exporter 0."),
+        (&["-version"], "kubernetes-event-exporter 0."),
+        (&["-help"], "Watches a cluster's Events"),
+        (&["check", "-help"], "Check a configuration"),
+    ] {
+        let output = Command::new(&*EXPORTER).args(args).output().unwrap();
+        assert!(text(&output.stdout).starts_with(told), "{args:?}");
+    }
     let missing = Command::new(&*EXPORTER)
         .args(["-conf", "/nowhere.yaml"])
         .output()

@@ -50,7 +50,8 @@ fn every_configuration_in_the_documentation_passes_a_strict_check() {
         let document = fs::read_to_string(root.join(file)).unwrap();
         for block in document.split("```yaml\n").skip(1) {
             let config = block.split("```").next().unwrap();
-            if config.contains("receivers:") && config.contains("route:") {
+            let has = |key| config.lines().any(|line| line.starts_with(key));
+            if has("receivers:") && has("route:") {
                 let output = run(&["check", "config.yaml", "--strict"], config, "");
                 assert!(
                     output.status.success(),
@@ -135,6 +136,21 @@ fn the_documentation_of_metrics_is_complete() {
             row.ends_with(&format!("| {help} |")),
             "{row} should say: {help}"
         );
+        // What a label says, as far as it is known beforehand.
+        let series = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("{name}{{")));
+        for label in ["cause", "outcome", "reason"] {
+            let values = series
+                .clone()
+                .filter_map(|line| line.split_once(&format!("{label}=\""))?.1.split('"').next());
+            for value in values {
+                assert!(
+                    row.contains(&format!("`{value}`")),
+                    "{row} should say: {value}"
+                );
+            }
+        }
     }
     assert_eq!(rows.len(), helps.len(), "what is documented exists");
 }

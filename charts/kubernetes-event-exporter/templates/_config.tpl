@@ -91,6 +91,15 @@ Fails with a sentence where no exporter could run with it.
 {{- end -}}
 {{- end -}}
 
+{{/* The types of a receiver (one, unless it is wrong), as JSON: its sections, but for those that all receivers have. */}}
+{{- define "exporter.types" -}}
+{{- $types := list -}}
+{{- range $key, $section := omit . "name" "batch" "buffer" "queue" "retry" "deadLetter" "existingSecret" -}}
+{{- if kindIs "map" $section }}{{- $types = append $types $key }}{{- end -}}
+{{- end -}}
+{{- toJson $types -}}
+{{- end -}}
+
 {{/* The keys of a type of receiver that may name a file instead, as JSON. */}}
 {{- define "exporter.fileKeys" -}}
 {{- $access := list "username" "password" "bearerToken" -}}
@@ -115,8 +124,8 @@ after the other, and none may read another's in between.
 {{- $where := .where -}}
 {{- $directory := .directory -}}
 {{- $receiver := .receiver -}}
-{{- range $kind, $sink := omit $receiver "name" "batch" "queue" "retry" "deadLetter" "existingSecret" -}}
-{{- if kindIs "map" $sink -}}
+{{- range $kind := include "exporter.types" $receiver | fromJsonArray -}}
+{{- $sink := get $receiver $kind -}}
 {{- $prefix := printf "RECEIVER_%d_%s" $at (upper $kind) -}}
 {{- $fileKeys := include "exporter.fileKeys" $kind | fromJsonArray -}}
 {{- $files := dict -}}
@@ -150,7 +159,6 @@ after the other, and none may read another's in between.
 {{- range $number, $header := keys $sink.headers | sortAlpha -}}
 {{- if not (has (lower $header) (list "content-type" "accept" "user-agent")) -}}
 {{- include "exporter.lift" (dict "from" $sink.headers "key" $header "variable" (printf "%s_HEADER_%d_%s" $prefix $number (regexReplaceAll "[^A-Z0-9]" (upper $header) "_")) "isTemplate" true "where" (printf "%s.%s.headers.%s" $where $kind $header) "result" $result) -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

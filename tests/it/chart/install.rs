@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{ListParams, LogParams, PostParams};
 use kube::{Api, ResourceExt as _};
 
-use super::{NAMESPACE, WORKSHOP, WORKSHOP_SETS, chart};
+use super::{EVERYTHING, NAMESPACE, WORKSHOP, WORKSHOP_SETS, chart};
 use crate::support::{Cluster, event, eventually, helm, image, text};
 
 /// The release of an exporter that may not read Events.
@@ -48,6 +48,23 @@ fn test_of_an_exporter_without_rights(cluster: &Cluster) -> Child {
     let mut command = command(cluster, &test, "", &[]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
+}
+
+#[test]
+fn the_notes_tell_the_type_of_each_receiver() {
+    let path = chart();
+    let install = ["install", "noted", path.to_str().unwrap(), "--dry-run"];
+    // Their kinds are those of an operator that isn't there.
+    let monitors =
+        ["serviceMonitor", "prometheusRule"].map(|it| format!("metrics.{it}.enabled=false"));
+    let told = run(
+        Cluster::shared(),
+        &install,
+        EVERYTHING,
+        &monitors.each_ref().map(String::as_str),
+    );
+    let (_, notes) = told.split_once("NOTES:\n").unwrap();
+    assert!(notes.contains("\n  secret (opensearch)\n"), "{notes}");
 }
 
 #[tokio::test]
