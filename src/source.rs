@@ -24,7 +24,7 @@ use self::watcher::{InitReason, Update, Versioned, WatchConfig};
 use crate::batch::QueueSender;
 use crate::event::{Event, Time};
 use crate::health::WatchHealth;
-use crate::mark::{Origin, Progress};
+use crate::mark::{Mark, Origin, Progress};
 use crate::metrics::SourceMetrics;
 use crate::outage::Outage;
 use crate::retry::{Backoff, RetryLimits};
@@ -89,6 +89,8 @@ struct Position {
     listing: bool,
     /// The list under way is streamed: it can't wait.
     streamed: bool,
+    /// Since then nothing has come by a list.
+    watched_since: Mark,
     /// Whether lists may be streamed: not where the last one had to be cut off, because pages can wait and it can't.
     streaming_lists: bool,
 }
@@ -114,6 +116,7 @@ impl Source {
             version: progress.read().resume(),
             listing: false,
             streamed: false,
+            watched_since: progress.read(),
             // What waits for its receiver can't read a list as it comes.
             streaming_lists: config.on_other_history == OnOtherHistory::StartOver,
         };
@@ -203,6 +206,7 @@ impl Source {
                         version: Some(version),
                         listing: false,
                         streamed: false,
+                        watched_since: self.progress.read(),
                         streaming_lists: self.config.on_other_history == OnOtherHistory::StartOver,
                     };
                     self.connected(&mut outage);
@@ -328,11 +332,12 @@ impl Source {
             event.cluster_name.clone_from(&self.config.cluster_name);
         }
         let resume = self.progress.read();
+        let version = resume.at(event.resource_version());
         event.origin = Origin {
             watch: self.config.watch,
             resume,
-            version: resume.at(event.resource_version()),
-            listed: self.position.listing,
+            version,
+            watched_since: (!self.position.listing).then_some(self.position.watched_since),
         };
         Some(Arc::new(event))
     }
