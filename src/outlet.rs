@@ -274,6 +274,11 @@ impl Outlet {
         state.missed.iter_mut().for_each(Missed::forget);
     }
 
+    /// How many events have passed by that it has not been given since.
+    pub fn missed(&self) -> u64 {
+        self.state().missed.iter().map(Missed::events).sum()
+    }
+
     /// Nothing more comes for the receiver: its queue ends.
     pub fn close(&self) {
         let mut state = self.state();

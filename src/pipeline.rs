@@ -341,6 +341,14 @@ impl Account {
         }
         for leg in &self.tables.borrow().legs {
             let (receiver, events) = (&leg.outlet.name, leg.outlet.left());
+            let missed = leg.outlet.missed();
+            if missed > 0 {
+                warn!(
+                    receiver,
+                    events = missed,
+                    "ended before the receiver had what it has missed: the next start reads what is left of it, and counts none that have expired"
+                );
+            }
             if events == 0 {
                 continue;
             }

@@ -76,6 +76,8 @@ pub struct Source {
     queue: Arc<QueueSender>,
     progress: Arc<Progress>,
     position: Position,
+    /// Some receiver has had something of the last list: nothing can have expired that nobody has seen.
+    had_by_some: bool,
     /// Since when no watch is open that could be gone on with, if none is.
     unwatched_since: Option<Time>,
 }
@@ -129,6 +131,7 @@ impl Source {
             queue,
             progress,
             position,
+            had_by_some: false,
         }
     }
 
@@ -184,6 +187,7 @@ impl Source {
                     }
                     self.position.listing = true;
                     self.position.streamed = streamed;
+                    self.had_by_some = false;
                     self.metrics
                         .lists
                         .with_label_values(&[reason.as_str()])
@@ -263,6 +267,13 @@ impl Source {
         if self.config.on_other_history == OnOtherHistory::Wait {
             return;
         }
+        if self.had_by_some {
+            warn!(
+                namespace = self.namespace(),
+                "a receiver was far behind the others at the start: what it had missed may have expired, and how much is not known"
+            );
+            return;
+        }
         self.metrics.gaps.inc();
         warn!(
             namespace = self.namespace(),
@@ -333,6 +344,7 @@ impl Source {
         }
         let resume = self.progress.read();
         let version = resume.at(event.resource_version());
+        self.had_by_some |= (1..=self.progress.known()).contains(&version.version);
         event.origin = Origin {
             watch: self.config.watch,
             resume,
