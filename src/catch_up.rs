@@ -48,9 +48,9 @@ pub struct CatchUp {
 enum End {
     /// The router serves the receiver again.
     CaughtUp,
-    /// What it was read by has changed: begin again where it was.
+    /// The API server's history is another, or the receiver is not wanted any more: look anew.
     Changed(QueueSender),
-    /// The receiver is not wanted any more, or the program ends.
+    /// The program ends.
     Over,
 }
 
@@ -105,23 +105,12 @@ impl CatchUp {
     ) {
         loop {
             tokio::select! {
-                () = queue.half_empty() => {}
+                biased;
+                () = self.removed(&outlet) => return,
                 () = shutdown.cancelled() => return,
-                // It may not be wanted any more.
-                Ok(()) = self.tables.changed() => {}
+                () = queue.half_empty() => {}
             }
-            let table = Arc::clone(&self.tables.borrow_and_update());
-            if table.leg_of(&outlet).is_none() {
-                warn!(
-                    receiver = outlet.name,
-                    "the receiver was parked when it was removed: it does not get what it has missed"
-                );
-                return;
-            }
-            if !outlet.queue.is_half_empty() {
-                continue;
-            }
-            queue = match self.read_again(&outlet, queue, &table, &shutdown).await {
+            queue = match self.read_again(&outlet, queue, &shutdown).await {
                 End::CaughtUp => {
                     let closing = self.close_accounts(&outlet);
                     shutdown.run_until_cancelled(closing).await;
@@ -145,7 +134,6 @@ impl CatchUp {
         &mut self,
         outlet: &Arc<Outlet>,
         queue_of_receiver: QueueSender,
-        table: &Table,
         shutdown: &CancellationToken,
     ) -> End {
         let marks = self.in_this_history(&outlet.had());
@@ -160,7 +148,7 @@ impl CatchUp {
         outlet.serve(intake.backlog());
         tokio::select! {
             biased;
-            end = self.hand_on(outlet, queue_of_receiver, table, intake) => end,
+            end = self.hand_on(outlet, queue_of_receiver, intake) => end,
             () = reading => End::Over,
         }
     }
@@ -169,7 +157,6 @@ impl CatchUp {
         &mut self,
         outlet: &Arc<Outlet>,
         queue: QueueSender,
-        table: &Table,
         mut intake: Intake,
     ) -> End {
         let backlog = Arc::clone(intake.backlog());
@@ -180,7 +167,9 @@ impl CatchUp {
         };
         loop {
             intake.settle();
-            if self.histories() != history {
+            // The newest, as the router does: to leave would have a list that is under way begin again.
+            let table = Arc::clone(&self.tables.borrow_and_update());
+            if self.histories() != history || table.leg_of(outlet).is_none() {
                 return leave(queue);
             }
             // Nothing is between the watches and the receiver: that is the moment to compare.
@@ -190,14 +179,11 @@ impl CatchUp {
             }
             let routed = tokio::select! {
                 biased;
-                routed = intake.next(table) => routed,
+                routed = intake.next(&table) => routed,
                 () = backlog.moved() => continue,
                 // Nothing comes from watches of a history that is over.
                 () = sleep(LOOK) => continue,
-                Ok(()) = self.tables.changed() => {
-                    self.tables.mark_changed();
-                    return leave(queue);
-                }
+                Ok(()) = self.tables.changed() => continue,
             };
             let Some(Routed { event, resolution }) = routed else {
                 return End::Over;
@@ -211,25 +197,29 @@ impl CatchUp {
                 continue;
             }
             let origin = event.origin;
-            if outlet.is_too_old(&event, leg.policy) {
-                outlet.found(origin, self.router.has_routed(origin));
-                continue;
-            }
-            // Where it is named twice it gets the event once here: it is enough that one throttle lets it through.
-            let mut throttles = wanted.into_iter().map(|(_, throttle)| throttle);
-            let passed = throttles.find_map(|throttle| outlet.throttles.pass(throttle, &event));
-            let Some(passed) = passed else {
-                outlet.found(origin, self.router.has_routed(origin));
-                continue;
-            };
-            tokio::select! {
-                biased;
-                () = queue.push(passed.into_owned()) => outlet.found(origin, self.router.has_routed(origin)),
-                Ok(()) = self.tables.changed() => {
-                    self.tables.mark_changed();
-                    return leave(queue);
+            if !outlet.is_too_old(&event, leg.policy) {
+                // Where it is named twice it gets the event once here: it is enough that one throttle lets it through.
+                let mut throttles = wanted.into_iter().map(|(_, throttle)| throttle);
+                let passed = throttles.find_map(|throttle| outlet.throttles.pass(throttle, &event));
+                if let Some(passed) = passed {
+                    tokio::select! {
+                        biased;
+                        () = queue.push(passed.into_owned()) => {}
+                        () = self.removed(outlet) => return leave(queue),
+                    }
                 }
             }
+            outlet.found(origin, self.router.has_routed(origin));
+        }
+    }
+
+    /// Waits until the receiver is not wanted any more.
+    async fn removed(&mut self, outlet: &Arc<Outlet>) {
+        let removed = self.tables.wait_for(|table| table.leg_of(outlet).is_none());
+        let is_removed = removed.await.is_ok();
+        // Else nobody changes the table any more.
+        if !is_removed {
+            std::future::pending::<()>().await;
         }
     }
 

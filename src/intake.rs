@@ -204,16 +204,18 @@ impl Backlog {
         marks
     }
 
-    /// Whether an event of this version has been offered to the receivers, while others of its watch may wait for lookups.
+    /// Whether an event of this version has been offered to all of its receivers, while others of its watch may wait for lookups.
     pub fn has_routed(&self, origin: Origin) -> bool {
         let Some(watch) = self.watches.get(origin.watch) else {
             return true;
         };
-        let waits = || {
-            let key = (origin.watch, origin.version);
-            self.in_hand().waiting.contains_key(&key)
+        let key = (origin.watch, origin.version);
+        let is_in_hand = || {
+            let in_hand = self.in_hand();
+            let current = in_hand.current.map(|one| (one.watch, one.version));
+            current == Some(key) || in_hand.waiting.contains_key(&key)
         };
-        origin.version <= watch.routed() && !waits()
+        origin.version <= watch.routed() && !is_in_hand()
     }
 
     /// The watches that are read.
@@ -271,5 +273,38 @@ impl InHand {
             }
         }
         self.batch.push_front(origin);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::queue;
+    use crate::config::Config;
+    use crate::pipeline::compile;
+
+    #[tokio::test]
+    async fn an_event_is_with_its_receivers_when_the_next_is_asked_for() {
+        let config = "route: {}\nreceivers: [{name: r, stdout: {}}]";
+        let config = Config::parse(config, &|_| None).unwrap().config;
+        let table = Table::new(compile(&config).unwrap(), Vec::new());
+        let (events, queued) = queue(1 << 20);
+        let watches = vec![Arc::new(Progress::default())];
+        let mut intake = Intake::new(queued, events.probe(), Enricher::default(), watches);
+        let origin = Origin {
+            version: Mark::default().at("5"),
+            ..Origin::default()
+        };
+        let event = Event {
+            origin,
+            ..Event::default()
+        };
+        events.push(Arc::new(event)).await;
+        let backlog = Arc::clone(intake.backlog());
+        assert!(intake.next(&table).await.is_some());
+        backlog.watches()[0].route(origin.version);
+        assert!(!backlog.has_routed(origin), "some may still wait for it");
+        intake.settle();
+        assert!(backlog.has_routed(origin));
     }
 }

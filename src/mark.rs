@@ -26,8 +26,9 @@ pub struct Origin {
     pub resume: Mark,
     /// The event's own version.
     pub version: Mark,
-    /// It comes from a list, in which versions are in no order, and which may come again.
-    pub listed: bool,
+    /// Everything after this has come by the watch. `None` for what comes from a list, in which versions are in no order, and
+    /// which may come again.
+    pub watched_since: Option<Mark>,
 }
 
 /// How far a watch is.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tracing::{info, warn};
 
+use self::missed::Missed;
 use crate::batch::{QueueProbe, QueueSender};
 use crate::event::{Event, Time};
 use crate::intake::Backlog;
@@ -18,6 +19,8 @@ use crate::metrics::ReceiverMetrics;
 use crate::receiver::OnFull;
 use crate::route::Throttle;
 use crate::throttle::Throttles;
+
+mod missed;
 
 /// The way to one receiver.
 pub struct Outlet {
@@ -95,18 +98,6 @@ enum ServedBy {
     CatchUp(Arc<Backlog>),
 }
 
-/// What passed by a receiver in an open watch while it was parked, and what the catch-up found of that: the rest is what
-/// the API server has forgotten.
-#[derive(Debug, Clone, Copy, Default)]
-struct Missed {
-    /// The first of them.
-    first: Option<Mark>,
-    events: u64,
-    found: u64,
-    /// The receiver is back; the router may still come to some that the catch-up has found.
-    returning: bool,
-}
-
 // === impl Outlet ===
 
 impl Outlet {
@@ -124,7 +115,7 @@ impl Outlet {
             throttles: Throttles::new(metrics.throttled.clone(), metrics.kinds_forgotten.clone()),
             metrics,
             state: Mutex::new(State {
-                missed: vec![Missed::default(); had.len()],
+                missed: had.iter().map(|_| Missed::default()).collect(),
                 closed: false,
                 served_by: ServedBy::Router(router),
                 had,
@@ -141,8 +132,10 @@ impl Outlet {
         let is_routed = matches!(state.served_by, ServedBy::Router(_));
         let has_had = state.has_had(event);
         if !is_routed || has_had {
-            if let Some(missed) = state.missed.get_mut(origin.watch) {
-                missed.pass_by(event, !is_routed && !has_had);
+            let missed = state.missed.get_mut(origin.watch);
+            // One that it has had by now may be one that the catch-up did not find.
+            if let Some(missed) = missed.filter(|missed| !has_had || missed.returning) {
+                missed.pass_by(origin);
             }
             let fate = if has_had { Fate::Had } else { Fate::Parked };
             return Offer::Done(fate);
@@ -218,7 +211,11 @@ impl Outlet {
 
     /// A catch-up serves the receiver.
     pub fn serve(&self, backlog: &Arc<Backlog>) {
-        self.state().served_by = ServedBy::CatchUp(Arc::clone(backlog));
+        let mut state = self.state();
+        for (missed, watch) in state.missed.iter_mut().zip(backlog.watches()) {
+            missed.keep_to(watch.read().history);
+        }
+        state.served_by = ServedBy::CatchUp(Arc::clone(backlog));
     }
 
     /// Whether the receiver has had an event before it was parked.
@@ -226,12 +223,11 @@ impl Outlet {
         self.state().has_had(event)
     }
 
-    /// A catch-up has handed on an event, which the router had come to or not.
-    pub fn found(&self, origin: Origin, router_has_seen_it: bool) {
+    /// A catch-up has found an event, which the router has offered by then or not.
+    pub fn found(&self, origin: Origin, has_routed: bool) {
         let mut state = self.state();
         if let Some(missed) = state.missed.get_mut(origin.watch) {
-            let passed_by = missed.first.is_some_and(|first| origin.version >= first);
-            missed.found += u64::from(passed_by || !router_has_seen_it);
+            missed.found(origin.version, has_routed);
         }
     }
 
@@ -258,8 +254,7 @@ impl Outlet {
         let mut expired = 0;
         for (missed, (had, mark)) in missed.iter_mut().zip(had.iter().zip(marks)) {
             if missed.returning && mark >= had {
-                let Missed { events, found, .. } = std::mem::take(missed);
-                expired += events.saturating_sub(found);
+                expired += std::mem::take(missed).events();
             }
         }
         if expired > 0 {
@@ -276,19 +271,19 @@ impl Outlet {
     /// What it has missed was by other routes than what it will be found by: there is nothing to compare.
     pub fn forget_missed(&self) {
         let mut state = self.state();
-        for missed in &mut state.missed {
-            *missed = Missed {
-                returning: missed.returning,
-                ..Missed::default()
-            };
-        }
+        state.missed.iter_mut().for_each(Missed::forget);
+    }
+
+    /// How many events have passed by that it has not been given since.
+    pub fn missed(&self) -> u64 {
+        self.state().missed.iter().map(Missed::events).sum()
     }
 
     /// The receiver has been removed: its queue ends, and what it has missed while it was parked is given up.
     pub fn remove(&self) {
         self.close();
-        let missed = std::mem::take(&mut self.state().missed);
-        let given_up = missed.iter().map(Missed::left).sum();
+        let given_up = self.missed();
+        self.forget_missed();
         self.metrics.parked.set(0.0);
         self.metrics.removed.inc_by(given_up);
         let held = self.left();
@@ -377,25 +372,6 @@ impl State {
     }
 }
 
-// === impl Missed ===
-
-impl Missed {
-    /// How much of it no catch-up has found.
-    fn left(&self) -> u64 {
-        self.events.saturating_sub(self.found)
-    }
-
-    /// The router has come to an event that it does not hand on: one that is `missing`, or that the catch-up found first.
-    fn pass_by(&mut self, event: &Event, missing: bool) {
-        let origin = event.origin;
-        // A list may come again, and with it what was in it.
-        if (missing || self.returning) && !origin.listed {
-            self.events += 1;
-            self.first = Some(self.first.unwrap_or(origin.version).min(origin.version));
-        }
-    }
-}
-
 fn raise(marks: &mut [Mark], to: &[Mark]) {
     for (mark, &to) in marks.iter_mut().zip(to) {
         *mark = to.max(*mark);
@@ -415,6 +391,7 @@ mod tests {
             origin: Origin {
                 watch,
                 version: at(version),
+                watched_since: Some(at(10)),
                 ..Origin::default()
             },
             ..Event::default()

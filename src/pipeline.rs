@@ -343,6 +343,14 @@ impl Account {
         let legs = table.legs.iter().map(|leg| Arc::clone(&leg.outlet));
         for outlet in legs.chain(table.removed.outlets()) {
             let (receiver, events) = (&outlet.name, outlet.left());
+            let missed = outlet.missed();
+            if missed > 0 {
+                warn!(
+                    receiver,
+                    events = missed,
+                    "ended before the receiver had what it has missed: the next start reads what is left of it, and counts none that have expired"
+                );
+            }
             if events == 0 {
                 continue;
             }

@@ -24,7 +24,7 @@ use self::watcher::{InitReason, Update, Versioned, WatchConfig};
 use crate::batch::QueueSender;
 use crate::event::{Event, Time};
 use crate::health::WatchHealth;
-use crate::mark::{Origin, Progress};
+use crate::mark::{Mark, Origin, Progress};
 use crate::metrics::SourceMetrics;
 use crate::outage::Outage;
 use crate::retry::{Backoff, RetryLimits};
@@ -76,6 +76,8 @@ pub struct Source {
     queue: Arc<QueueSender>,
     progress: Arc<Progress>,
     position: Position,
+    /// Some receiver has had something of the last list: nothing can have expired that nobody has seen.
+    had_by_some: bool,
     /// Since when no watch is open that could be gone on with, if none is.
     unwatched_since: Option<Time>,
 }
@@ -89,6 +91,8 @@ struct Position {
     listing: bool,
     /// The list under way is streamed: it can't wait.
     streamed: bool,
+    /// Since then nothing has come by a list.
+    watched_since: Mark,
     /// Whether lists may be streamed: not where the last one had to be cut off, because pages can wait and it can't.
     streaming_lists: bool,
 }
@@ -114,6 +118,7 @@ impl Source {
             version: progress.read().resume(),
             listing: false,
             streamed: false,
+            watched_since: progress.read(),
             // What waits for its receiver can't read a list as it comes.
             streaming_lists: config.on_other_history == OnOtherHistory::StartOver,
         };
@@ -126,6 +131,7 @@ impl Source {
             queue,
             progress,
             position,
+            had_by_some: false,
         }
     }
 
@@ -181,6 +187,7 @@ impl Source {
                     }
                     self.position.listing = true;
                     self.position.streamed = streamed;
+                    self.had_by_some = false;
                     self.metrics
                         .lists
                         .with_label_values(&[reason.as_str()])
@@ -203,6 +210,7 @@ impl Source {
                         version: Some(version),
                         listing: false,
                         streamed: false,
+                        watched_since: self.progress.read(),
                         streaming_lists: self.config.on_other_history == OnOtherHistory::StartOver,
                     };
                     self.connected(&mut outage);
@@ -257,6 +265,13 @@ impl Source {
             return;
         };
         if self.config.on_other_history == OnOtherHistory::Wait {
+            return;
+        }
+        if self.had_by_some {
+            warn!(
+                namespace = self.namespace(),
+                "a receiver was far behind the others at the start: what it had missed may have expired, and how much is not known"
+            );
             return;
         }
         self.metrics.gaps.inc();
@@ -328,11 +343,13 @@ impl Source {
             event.cluster_name.clone_from(&self.config.cluster_name);
         }
         let resume = self.progress.read();
+        let version = resume.at(event.resource_version());
+        self.had_by_some |= (1..=self.progress.known()).contains(&version.version);
         event.origin = Origin {
             watch: self.config.watch,
             resume,
-            version: resume.at(event.resource_version()),
-            listed: self.position.listing,
+            version,
+            watched_since: (!self.position.listing).then_some(self.position.watched_since),
         };
         Some(Arc::new(event))
     }

@@ -292,3 +292,34 @@ async fn fault_37_what_the_api_server_forgets_before_a_parked_receiver_is_back_i
         exporter.log()
     );
 }
+
+#[tokio::test]
+async fn what_a_parked_receiver_has_missed_is_told_at_the_end() {
+    let (cluster, opensearch) = (Cluster::shared(), OpenSearch::shared());
+    let namespace = "owed";
+    let events = cluster.namespace(namespace).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = two_receivers(namespace, opensearch, folder.path());
+    let file = folder.path().join("config.yaml");
+    let nobody = "http://127.0.0.1:1";
+    std::fs::write(&file, config.replace(&opensearch.url, nobody)).unwrap();
+    let exporter = Exporter::start_with(&cluster.kubeconfig, &file, &["--grace-period", "1"]).await;
+    let committed = commit(&events, namespace, 0..200).await;
+    let here = folder.path().join("here.jsonl");
+    eventually("the other has them", async || {
+        written(&here) == once(&committed)
+    })
+    .await;
+    assert!(is_parked(&exporter, "away").await);
+    exporter.signal("-TERM");
+    let (_, log) = exporter.ended().await;
+    let told = |what: &str| {
+        let line = log.lines().find(|line| line.contains(what)).expect(&log);
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["events"].as_u64().expect(&log)
+    };
+    let held = told("ended with events that were not taken");
+    let missed = told("ended before the receiver had what it has missed");
+    assert!(held > 0, "{log}");
+    assert_eq!(held + missed, 200, "{log}");
+}
