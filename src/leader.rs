@@ -2,10 +2,12 @@
 //!
 //! Without leader election this process is the only one, and delivers at once.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -47,6 +49,9 @@ pub struct Candidate {
     pub reload: Arc<Notify>,
 }
 
+/// After so long it is another's turn, and not a matter of asking for it.
+const STANDS_BY: Duration = Duration::from_secs(5);
+
 // === impl Candidate ===
 
 impl Candidate {
@@ -84,10 +89,47 @@ impl Candidate {
 
     /// Waits until it is this process's turn, and says how far its predecessor has come.
     async fn turn(&self) -> anyhow::Result<Kept> {
-        if matches!(self.coordination, Coordination::Election(_)) {
-            self.status.stand_by();
+        if !matches!(self.coordination, Coordination::Election(_)) {
+            return self.coordination.turn().await;
         }
-        self.coordination.turn().await
+        self.status.stand_by();
+        let mut turn = pin!(self.coordination.turn());
+        if let Ok(kept) = timeout(STANDS_BY, &mut turn).await {
+            return kept;
+        }
+        self.tell_of_buffers();
+        turn.await
+    }
+
+    /// Shows the buffers of a replica that stands by. Nobody else has its disk: what is there waits for its next turn.
+    fn tell_of_buffers(&self) {
+        let Ok(loaded) = Config::of_text(&self.text, &self.path) else {
+            return;
+        };
+        for receiver in loaded.config.receivers {
+            let (name, Some(buffer)) = (receiver.name, receiver.buffer) else {
+                continue;
+            };
+            let folder = buffer.path.display();
+            match buffer.look() {
+                Ok(held) => {
+                    self.cluster.metrics().buffer(&name).holds(held.bytes);
+                    if !held.is_settled {
+                        warn!(
+                            receiver = name,
+                            buffer = %folder,
+                            "this replica stands by with events in its buffer: they are delivered when it leads again"
+                        );
+                    }
+                }
+                Err(error) => warn!(
+                    receiver = name,
+                    buffer = %folder,
+                    %error,
+                    "the buffer of this replica, which stands by, can't be looked at"
+                ),
+            }
+        }
     }
 
     /// Builds what delivers by what is in the file now, which may have changed while this process stood by. Where that can't be

@@ -224,3 +224,46 @@ receivers:
     assert!(!folder.path().join("third").exists());
     assert!(exporter.status().await["config"]["error"].is_object());
 }
+
+#[tokio::test]
+async fn a_replica_that_stands_by_tells_of_what_is_in_its_buffer() {
+    let cluster = Cluster::shared();
+    let namespace = "stands-by";
+    let events = cluster.namespace(namespace).await;
+    let leases: Api<Lease> = Api::default_namespaced(cluster.client().await);
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "namespace: {namespace}
+leaderElection: {{enabled: true, leaderElectionID: {namespace}}}
+route: {{match: [{{receiver: away}}]}}
+receivers:
+- name: away
+  buffer: {{path: {}}}
+  webhook: {{endpoint: \"http://127.0.0.1:1\"}}
+",
+        folder.path().join("buffer").display()
+    );
+    let bytes = "event_exporter_buffer_bytes{receiver=\"away\"}";
+    let first = Exporter::start(&cluster.kubeconfig, &config).await;
+    commit(&events, namespace, 0..10).await;
+    eventually("they are on the disk", async || {
+        first.metric(bytes).await > 1000.0
+    })
+    .await;
+    first.signal("-TERM");
+    let (code, log) = first.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+
+    give(&leases, namespace, Some("another")).await;
+    let second = Exporter::start(&cluster.kubeconfig, &config).await;
+    eventually("it is told", async || {
+        second.log().contains("with events in its buffer")
+    })
+    .await;
+    assert!(second.metric(bytes).await > 1000.0);
+    give(&leases, namespace, None).await;
+    eventually("it leads, and goes on", async || {
+        second.log().contains("events were not taken")
+    })
+    .await;
+}
