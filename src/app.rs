@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -34,10 +34,12 @@ pub struct App {
     reloader: Reloader,
     /// The state of each watch.
     pub health: Vec<Arc<WatchHealth>>,
+    /// The text of the configuration in use, which reloads change; `None` if it comes from no file.
+    pub in_use: watch::Receiver<Option<String>>,
 }
 
 /// Where the checkpoint is kept, and what is kept there.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Kept {
     /// Nowhere, if `None`.
     pub store: Option<Store>,
@@ -118,6 +120,7 @@ impl App {
             pipeline,
             catch_up,
             checkpointer,
+            in_use: reloader.in_use(),
             reloader,
             health,
         })

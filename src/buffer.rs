@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use self::log::{BufferError, MIN_BYTES};
+pub use self::log::{BufferError, Held, MIN_BYTES};
 use self::log::{Log, Position};
 use crate::batch::{Batch, BatchLimits, BatchQueue, QueueProbe, QueueSender};
 use crate::mark::{Mark, Origin};
@@ -76,6 +76,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long the receiver has at the end to come to an end with what it was handed.
 const LAST: Duration = Duration::from_secs(2);
+
+// === impl BufferConfig ===
+
+impl BufferConfig {
+    /// Looks at a buffer that is not opened.
+    pub fn look(&self) -> io::Result<Held> {
+        Log::look(&self.path)
+    }
+}
 
 // === impl Buffer ===
 

@@ -240,6 +240,7 @@ fn flags(command: &clap::Command) -> BTreeSet<String> {
 struct Input {
     /// What it is called in messages.
     path: String,
+    text: String,
     /// Where it can be read again, if it can.
     file: Option<ConfigFile>,
     loaded: Loaded,
@@ -251,7 +252,13 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             "-metrics-tls-config is not supported: leave it out, and put a proxy in front of the metrics instead".to_owned()
         ));
     }
-    let Input { path, file, loaded } = load_or_built_in(args.conf.as_deref())?;
+    let input = load_or_built_in(args.conf.as_deref())?;
+    let Input {
+        path,
+        text,
+        file,
+        loaded,
+    } = input;
     let config = loaded.config;
     telemetry::init(config.log_level, config.log_format);
     for warning in &loaded.warnings {
@@ -269,7 +276,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let is_shown = config.status_page.enabled;
     let candidate = Candidate {
         cluster: Arc::new(Cluster::new(client, &config, Arc::clone(&metrics))),
-        config,
+        text,
         path: path.clone(),
         file,
         coordination,
@@ -325,10 +332,13 @@ fn coordination(config: &CoordinationConfig, client: &Client, namespace: String)
 fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<Input> {
     let path = given.unwrap_or_else(|| Path::new("config.yaml"));
     if given.is_none() && !path.exists() {
+        let path = "(built in)".to_owned();
+        let text = Config::built_in(io::stdout().is_terminal()).to_owned();
         return Ok(Input {
-            path: "(built in)".to_owned(),
+            loaded: Config::of_text(&text, &path)?,
+            path,
+            text,
             file: None,
-            loaded: Config::built_in(io::stdout().is_terminal())?,
         });
     }
     let (name, text) = (path.display().to_string(), config::read(path)?);
@@ -337,7 +347,8 @@ fn load_or_built_in(given: Option<&Path>) -> anyhow::Result<Input> {
     let is_file = path != Path::new("-");
     Ok(Input {
         path: name,
-        file: is_file.then(|| ConfigFile::new(path.to_owned(), text)),
+        file: is_file.then(|| ConfigFile::new(path.to_owned(), text.clone())),
+        text,
         loaded,
     })
 }

@@ -2,13 +2,14 @@
 //!
 //! Without leader election this process is the only one, and delivers at once.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::app::{App, Kept};
 use crate::checkpoint::{CheckpointFile, Store};
@@ -32,8 +33,8 @@ pub enum Coordination {
 
 /// What delivers, whenever it is its turn.
 pub struct Candidate {
-    /// The configuration at the start.
-    pub config: Config,
+    /// The text of the configuration: of the one at the start, later of the one that ran last.
+    pub text: String,
     /// What it is called in messages.
     pub path: String,
     /// The file that it is read from, if it is one that can be read again.
@@ -48,82 +49,123 @@ pub struct Candidate {
     pub reload: Arc<Notify>,
 }
 
+/// After so long it is another's turn, and not a matter of asking for it.
+const STANDS_BY: Duration = Duration::from_secs(5);
+
 // === impl Candidate ===
 
 impl Candidate {
     /// Delivers whenever it is its turn, until `shutdown`; then drains for `grace` at the most.
-    pub async fn run(self, shutdown: CancellationToken, grace: Duration) -> anyhow::Result<()> {
-        let Self {
-            config,
-            path,
-            file,
-            cluster,
-            coordination,
-            status,
-            reload,
-        } = self;
-        let mut config = Some(config);
+    pub async fn run(mut self, shutdown: CancellationToken, grace: Duration) -> anyhow::Result<()> {
         loop {
-            if matches!(coordination, Coordination::Election(_)) {
-                status.stand_by();
-            }
             let kept = tokio::select! {
-                kept = coordination.turn() => kept?,
+                kept = self.turn() => kept?,
                 () = shutdown.cancelled() => return Ok(()),
             };
-            // It may have changed while this process stood by.
-            let newest = file.as_ref().and_then(|file| read_again(file, &status));
-            let oldest = || {
-                let unread = file.clone().map(ConfigFile::unread);
-                config.take().map(|config| (config, unread))
-            };
-            let Some((config, file)) = newest.or_else(oldest) else {
-                coordination.give_back().await;
-                shutdown.run_until_cancelled(sleep(UNREADABLE)).await;
-                continue;
-            };
-            let app = App::build(
-                config,
-                &path,
-                Arc::clone(&cluster),
-                kept,
-                file,
-                Arc::clone(&reload),
-                Arc::clone(&status),
-            );
-            let app = match app.await {
+            let app = match self.build(kept).await {
                 Ok(app) => app,
                 Err(error) => {
-                    coordination.give_back().await;
+                    self.coordination.give_back().await;
                     return Err(error);
                 }
             };
-            status.lead(app.health.clone(), app.account());
-            cluster.metrics().leads(true);
+            self.status.lead(app.health.clone(), app.account());
+            self.cluster.metrics().leads(true);
+            let in_use = app.in_use.clone();
             tokio::select! {
                 ended = app.run(shutdown.clone(), grace) => {
-                    coordination.give_back().await;
+                    self.coordination.give_back().await;
                     return ended;
                 }
-                () = coordination.lost() => {}
+                () = self.coordination.lost() => {}
             }
             // Everything that delivered has been dropped: what it held is with the successor, which reads it again.
-            cluster.metrics().leads(false);
+            self.cluster.metrics().leads(false);
+            if let Some(text) = in_use.borrow().as_ref() {
+                self.text.clone_from(text);
+            }
         }
     }
-}
 
-/// How long until a configuration that can't be used is looked at again.
-const UNREADABLE: Duration = Duration::from_secs(10);
+    /// Waits until it is this process's turn, and says how far its predecessor has come.
+    async fn turn(&self) -> anyhow::Result<Kept> {
+        if !matches!(self.coordination, Coordination::Election(_)) {
+            return self.coordination.turn().await;
+        }
+        self.status.stand_by();
+        let mut turn = pin!(self.coordination.turn());
+        if let Ok(kept) = timeout(STANDS_BY, &mut turn).await {
+            return kept;
+        }
+        self.tell_of_buffers();
+        turn.await
+    }
 
-/// What is in the file now. Only a mistake that was made since the start can be in it.
-fn read_again(file: &ConfigFile, status: &Status) -> Option<(Config, Option<ConfigFile>)> {
-    let told = file.read_again().inspect_err(|problem| {
-        let problem = crate::telemetry::chain(problem);
-        status.refused(&problem);
-        error!(error = problem, "the configuration can't be used");
-    });
-    told.ok().map(|(config, file)| (config, Some(file)))
+    /// Shows the buffers of a replica that stands by. Nobody else has its disk: what is there waits for its next turn.
+    fn tell_of_buffers(&self) {
+        let Ok(loaded) = Config::of_text(&self.text, &self.path) else {
+            return;
+        };
+        for receiver in loaded.config.receivers {
+            let (name, Some(buffer)) = (receiver.name, receiver.buffer) else {
+                continue;
+            };
+            let folder = buffer.path.display();
+            match buffer.look() {
+                Ok(held) => {
+                    self.cluster.metrics().buffer(&name).holds(held.bytes);
+                    if !held.is_settled {
+                        warn!(
+                            receiver = name,
+                            buffer = %folder,
+                            "this replica stands by with events in its buffer: they are delivered when it leads again"
+                        );
+                    }
+                }
+                Err(error) => warn!(
+                    receiver = name,
+                    buffer = %folder,
+                    %error,
+                    "the buffer of this replica, which stands by, can't be looked at"
+                ),
+            }
+        }
+    }
+
+    /// Builds what delivers by what is in the file now, which may have changed while this process stood by. Where that can't be
+    /// used, by what ran last: the reloader looks at the file too, and tells why.
+    async fn build(&self, kept: Kept) -> anyhow::Result<App> {
+        let Some(file) = &self.file else {
+            return self.build_by(&self.text, kept).await;
+        };
+        let newest = async {
+            let text = file.read_again()?;
+            self.build_by(&text, kept.clone()).await
+        };
+        match newest.await {
+            Ok(app) => {
+                self.cluster.metrics().config_taken(true);
+                Ok(app)
+            }
+            // If neither can be used, the file is what people can mend.
+            Err(error) => self.build_by(&self.text, kept).await.map_err(|_| error),
+        }
+    }
+
+    /// Builds what delivers by the configuration that reads so.
+    async fn build_by(&self, text: &str, kept: Kept) -> anyhow::Result<App> {
+        let loaded = Config::of_text(text, &self.path)?;
+        App::build(
+            loaded.config,
+            &self.path,
+            Arc::clone(&self.cluster),
+            kept,
+            self.file.clone().map(|file| file.with_text(text)),
+            Arc::clone(&self.reload),
+            Arc::clone(&self.status),
+        )
+        .await
+    }
 }
 
 // === impl Coordination ===

@@ -41,6 +41,8 @@ pub struct Reloader {
     held: BTreeMap<String, u64>,
     /// By receiver that runs, its buffer.
     buffers: BTreeMap<String, BufferConfig>,
+    /// The text of what runs; `None` if that comes from no file.
+    in_use: watch::Sender<Option<String>>,
     tables: watch::Sender<Arc<Table>>,
     router: Arc<Backlog>,
     metrics: Arc<Metrics>,
@@ -117,10 +119,8 @@ impl Reloader {
         let (mut path, mut seen, mut running) = (None, None, Fingerprints::default());
         if let Some(file) = file {
             let read = fingerprints(&file.text);
-            if !file.text.is_empty() {
-                tell_of_settings(&file.at_start, &read);
-                status.loaded(&file.text);
-            }
+            tell_of_settings(&file.at_start, &read);
+            status.loaded(&file.text);
             running = Fingerprints {
                 settings: file.at_start.settings,
                 ..read
@@ -131,6 +131,7 @@ impl Reloader {
                 held: held.clone(),
             });
         }
+        let text = seen.as_ref().map(|seen| seen.text.clone());
         Self {
             path,
             seen,
@@ -139,12 +140,18 @@ impl Reloader {
             running,
             held,
             buffers,
+            in_use: watch::Sender::new(text),
             tables,
             router,
             metrics,
             status,
             asked,
         }
+    }
+
+    /// The text of what runs, and of what runs later; `None` if that comes from no file.
+    pub fn in_use(&self) -> watch::Receiver<Option<String>> {
+        self.in_use.subscribe()
     }
 
     /// Waits until a change of the configuration is in effect, and returns the receivers that it adds, which are to be run.
@@ -163,8 +170,9 @@ impl Reloader {
                 Ok(Some(change)) => {
                     self.refused = None;
                     self.metrics.config_taken(true);
-                    self.status
-                        .loaded(self.seen.as_ref().map_or("", |seen| &seen.text));
+                    let text = self.seen.as_ref().map(|seen| seen.text.clone());
+                    self.status.loaded(text.as_deref().unwrap_or(""));
+                    self.in_use.send_replace(text);
                     return self.take(change);
                 }
                 Err(problem) => self.refuse(crate::telemetry::chain(&problem)),
@@ -336,29 +344,21 @@ impl ConfigFile {
         }
     }
 
-    /// What was in it when it was read last; nothing if that is not what runs.
+    /// What was in it when what runs was read.
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// What is in it now, for one whose turn comes later.
-    pub fn read_again(&self) -> Result<(Config, Self), ConfigError> {
-        let text = config::read(&self.path)?;
-        let loaded = Config::of_text(&text, &self.path.display().to_string())?;
-        Ok((
-            loaded.config,
-            Self {
-                text,
-                ..self.clone()
-            },
-        ))
+    pub fn read_again(&self) -> Result<String, ConfigError> {
+        config::read(&self.path)
     }
 
-    /// The file, whatever is in it: nothing of that is what runs.
+    /// The file, whatever is in it now: `text` is what runs.
     #[must_use]
-    pub fn unread(self) -> Self {
+    pub fn with_text(self, text: &str) -> Self {
         Self {
-            text: String::new(),
+            text: text.to_owned(),
             ..self
         }
     }

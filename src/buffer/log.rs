@@ -56,6 +56,15 @@ pub struct Chunk {
     pub damaged: u64,
 }
 
+/// What the files of a buffer hold.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Held {
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// Whether all of it is settled.
+    pub is_settled: bool,
+}
+
 /// A buffer that can't be used.
 #[derive(Debug, Error)]
 pub enum BufferError {
@@ -92,6 +101,18 @@ pub const MIN_BYTES: u64 = 16 << 20;
 // === impl Log ===
 
 impl Log {
+    /// What is in a folder, which nothing is done to; nothing if it is not there.
+    pub fn look(folder: &Path) -> io::Result<Held> {
+        let segments = match segments(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => VecDeque::new(),
+            found => found?,
+        };
+        Ok(Held {
+            bytes: bytes(&segments),
+            is_settled: is_settled(&segments, position(folder, &segments)),
+        })
+    }
+
     /// Opens the buffer in a folder, which is made if it is not there.
     pub fn open(folder: &Path, max_bytes: u64) -> Result<Self, BufferError> {
         let disk = |cause| BufferError::Disk {
@@ -119,12 +140,8 @@ impl Log {
                 return Err(BufferError::Foreign(path));
             }
         }
-        let last = segments.back().map_or(0, |last| last.number);
-        let settled = position(folder);
-        // What is settled was in a segment that is there.
-        let settled = Some(settled).filter(|settled| settled.segment <= last);
-        let settled = settled.unwrap_or_default();
-        let number = last.saturating_add(1);
+        let settled = position(folder, &segments);
+        let number = last(&segments).saturating_add(1);
         let active = begin(folder, number).map_err(disk)?;
         segments.push_back(Segment {
             number,
@@ -150,19 +167,12 @@ impl Log {
 
     /// Whether all of it is settled.
     pub fn is_settled(&self) -> bool {
-        let mut segments = self.segments.iter();
-        segments.all(|segment| {
-            let end = Position {
-                segment: segment.number,
-                offset: segment.bytes,
-            };
-            end <= self.settled || segment.bytes <= HEAD.len() as u64
-        })
+        is_settled(&self.segments, self.settled)
     }
 
     /// How many bytes its files have.
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
+        bytes(&self.segments)
     }
 
     /// Appends events, and returns when they are on the disk. False if there is no room for them: nothing of them is there.
@@ -337,14 +347,34 @@ fn segments(folder: &Path) -> io::Result<VecDeque<Segment>> {
     Ok(segments.into())
 }
 
-/// Up to where all is settled. What is not known is delivered again.
-fn position(folder: &Path) -> Position {
+fn bytes(segments: &VecDeque<Segment>) -> u64 {
+    segments.iter().map(|segment| segment.bytes).sum()
+}
+
+fn last(segments: &VecDeque<Segment>) -> u32 {
+    segments.back().map_or(0, |last| last.number)
+}
+
+/// Whether nothing in these is behind `settled`.
+fn is_settled(segments: &VecDeque<Segment>, settled: Position) -> bool {
+    segments.iter().all(|segment| {
+        let end = Position {
+            segment: segment.number,
+            offset: segment.bytes,
+        };
+        end <= settled || segment.bytes <= HEAD.len() as u64
+    })
+}
+
+/// Up to where all in these is settled. What is not known is delivered again.
+fn position(folder: &Path, segments: &VecDeque<Segment>) -> Position {
     let text = fs::read_to_string(folder.join(SETTLED)).unwrap_or_default();
     let mut numbers = text.split_whitespace();
     let segment = numbers.next().and_then(|text| text.parse().ok());
     let offset = numbers.next().and_then(|text| text.parse().ok());
     match (segment, offset) {
-        (Some(segment), Some(offset)) => Position { segment, offset },
+        // What is settled was in a segment that is there.
+        (Some(segment), Some(offset)) if segment <= last(segments) => Position { segment, offset },
         _ => Position::default(),
     }
 }

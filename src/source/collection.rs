@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
+use futures::StreamExt as _;
+use http_body_util::BodyStream;
 use kube::Client;
 use kube::client::Body;
 use kube::core::Status;
@@ -23,6 +24,8 @@ pub(super) struct Collection {
     pub(super) watch_timeout: Duration,
     /// See [`super::watcher::WatchConfig`].
     pub(super) grace: Duration,
+    /// How many objects a page may have: fewer after one that was too large, more again after each that was not.
+    pub(super) most: u32,
 }
 
 /// A page of a list.
@@ -94,6 +97,9 @@ pub(super) struct Failure {
 
 /// How long to wait for an answer to begin, and for a page to be complete.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest answer that is kept, as long as the longest frame of a watch. An object on its own is taken as it is: the API server
+/// has its limits.
+const MAX_ANSWER: usize = 4 << 20;
 
 // === impl Collection ===
 
@@ -114,32 +120,44 @@ impl Collection {
         Ok(digits.and_then(|digits| digits.parse().ok()).unwrap_or(0))
     }
 
-    /// The page of so many objects that `token` leads to; the first, if it is empty.
+    /// The page of so many objects that `token` leads to; the first, if it is empty. Of fewer, where so many are too large.
     pub(super) async fn page<K: DeserializeOwned>(
-        &self,
+        &mut self,
         size: u32,
         token: &str,
     ) -> Result<Page<K>, Failure> {
-        let mut query = format!("limit={size}");
+        let mut from = String::new();
         if !token.is_empty() {
-            query.push_str("&continue=");
-            query.extend(url::form_urlencoded::byte_serialize(token.as_bytes()));
+            from.push_str("&continue=");
+            from.extend(url::form_urlencoded::byte_serialize(token.as_bytes()));
         }
-        self.get(&query).await
+        loop {
+            let size = size.min(self.most);
+            let max_bytes = if size > 1 { MAX_ANSWER } else { usize::MAX };
+            let query = format!("limit={size}{from}");
+            if let Some(page) = self.get(&query, max_bytes).await? {
+                self.most = self.most.saturating_mul(2);
+                return Ok(page);
+            }
+            self.most = (size / 4).max(1);
+        }
     }
 
-    async fn get<T: DeserializeOwned>(&self, query: &str) -> Result<T, Failure> {
-        let body = async {
-            let body = self.send(query).await?;
-            body.collect()
-                .await
-                .map(http_body_util::Collected::to_bytes)
-                .map_err(|e| Failure::from(WatchError::Interrupted(Box::new(e))))
-        };
+    /// `None` if the answer is longer than `max_bytes`.
+    async fn get<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        max_bytes: usize,
+    ) -> Result<Option<T>, Failure> {
+        let body = async { Ok::<_, Failure>(read(self.send(query).await?, max_bytes).await?) };
         let body = timeout(ANSWER_TIMEOUT * 2, body)
             .await
             .map_err(|_| WatchError::Silent)??;
-        from_slice(&body).map_err(|error| WatchError::MalformedList(error).into())
+        let Some(body) = body else {
+            return Ok(None);
+        };
+        let object = from_slice(&body).map_err(WatchError::MalformedList)?;
+        Ok(Some(object))
     }
 
     pub(super) async fn open_watch(&self, query: &str) -> Result<OpenWatch, Failure> {
@@ -178,12 +196,8 @@ impl Collection {
             .headers()
             .get(http::header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = timeout(ANSWER_TIMEOUT, response.into_body().collect()).await;
-        let body = body
-            .ok()
-            .and_then(Result::ok)
-            .map(http_body_util::Collected::to_bytes)
-            .unwrap_or_default();
+        let body = timeout(ANSWER_TIMEOUT, read(response.into_body(), MAX_ANSWER)).await;
+        let body = body.ok().and_then(Result::ok).flatten().unwrap_or_default();
         let status: Box<Status> = serde_json::from_slice(&body).unwrap_or_default();
         let status = Box::new(Status { code, ..*status });
         let asked = status
@@ -267,6 +281,23 @@ impl From<WatchError> for Failure {
             retry_after: Duration::ZERO,
         }
     }
+}
+
+/// All of a body; `None` if it is longer than `max_bytes`, of which the rest is not read.
+async fn read(body: Body, max_bytes: usize) -> Result<Option<Vec<u8>>, WatchError> {
+    let mut body = BodyStream::new(body);
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.next().await {
+        let frame = frame.map_err(|error| WatchError::Interrupted(Box::new(error)))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if bytes.len() + data.len() > max_bytes {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Some(bytes))
 }
 
 /// What the server said, as an error.

@@ -25,7 +25,7 @@ pub struct Latest {
 pub struct Bounds {
     /// Events that are used.
     pub events: usize,
-    /// Pages of a thousand that are read of a namespace, or of all of them together.
+    /// Pages of up to a thousand that are read of a namespace, or of all of them together.
     pub pages: usize,
 }
 
@@ -41,20 +41,25 @@ impl Latest {
         let mut latest = Self::default();
         let all = namespaces.is_empty().then_some(None);
         for namespace in all.into_iter().chain(namespaces.iter().map(Some)) {
-            let collection = Collection {
+            let mut collection = Collection {
                 client: client.clone(),
                 path: path(namespace.map(String::as_str)),
                 // Nothing is watched.
                 watch_timeout: Duration::ZERO,
                 grace: Duration::ZERO,
+                most: u32::MAX,
             };
-            latest.list(&collection, bounds).await?;
+            latest.list(&mut collection, bounds).await?;
         }
         Ok(latest)
     }
 
     /// The API server lists events by their names: which are the newest is known at the end.
-    async fn list(&mut self, collection: &Collection, bounds: Bounds) -> Result<(), WatchError> {
+    async fn list(
+        &mut self,
+        collection: &mut Collection,
+        bounds: Bounds,
+    ) -> Result<(), WatchError> {
         let mut token = String::new();
         let mut remaining = 0;
         for _ in 0..bounds.pages {

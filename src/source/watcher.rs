@@ -134,6 +134,7 @@ pub fn watcher<K: Versioned>(
         path,
         watch_timeout,
         grace,
+        most: u32::MAX,
     };
     let strikes = Strikes::default();
     let machine = Machine {

@@ -1,9 +1,11 @@
 //! Several exporters and one Lease, on a real API server.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
+use kube::api::{Patch, PatchParams};
 
 use crate::delivery::{commit, indexed, once, written};
 use crate::support::{Cluster, Exporter, OpenSearch, eventually};
@@ -150,4 +152,118 @@ async fn the_lease_keeps_the_checkpoint_of_a_single_process() {
         exporter.signal("-KILL");
         exporter.ended().await;
     }
+}
+
+/// Gives a Lease to another, or to nobody.
+async fn give(leases: &Api<Lease>, name: &str, holder: Option<&str>) {
+    let given = serde_json::json!({"spec": {"holderIdentity": holder}});
+    let params = PatchParams::default();
+    leases
+        .patch(name, &params, &Patch::Merge(given))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn fault_35_a_leader_whose_turn_comes_again_goes_on_by_what_it_ran_last() {
+    let cluster = Cluster::shared();
+    let namespace = "leads-again";
+    let events = cluster.namespace(namespace).await;
+    let leases: Api<Lease> = Api::default_namespaced(cluster.client().await);
+    let folder = tempfile::tempdir().unwrap();
+    let config = |file: &str, more: &str| {
+        format!(
+            "namespace: {namespace}
+leaderElection: {{enabled: true, leaderElectionID: {namespace}}}
+route: {{match: [{{receiver: file}}]}}
+receivers:
+- {{name: file, batch: {{maxDelay: 100ms}}, file: {{path: {}}}}}
+{more}",
+            folder.path().join(file).display()
+        )
+    };
+    let exporter = Exporter::start(&cluster.kubeconfig, &config("first", "")).await;
+    eventually("it leads", async || leads(&exporter).await).await;
+    std::fs::write(exporter.config(), config("second", "")).unwrap();
+    eventually("the change is in use", async || {
+        exporter.log().contains("was read anew")
+    })
+    .await;
+
+    let mut committed = BTreeSet::new();
+    let no_file =
+        "- {name: more, webhook: {endpoint: \"https://a.example\", tls: {caFile: /nowhere}}}\n";
+    let mistakes = ["- 7\n", no_file, "- 7\n"];
+    for (round, mistake) in (0..).zip(mistakes) {
+        std::fs::write(exporter.config(), config("third", mistake)).unwrap();
+        eventually("the mistake is told", async || {
+            exporter.log().matches("the one before goes on").count() > round * 2
+        })
+        .await;
+        give(&leases, namespace, Some("another")).await;
+        eventually("it stands by", async || !leads(&exporter).await).await;
+        give(&leases, namespace, None).await;
+        eventually("it leads again", async || leads(&exporter).await).await;
+        let numbers = round * 10..round * 10 + 10;
+        committed.extend(commit(&events, namespace, numbers).await);
+        // What it had delivered since the last checkpoint comes again.
+        eventually("all are written by what ran last", async || {
+            let written = written(&folder.path().join("second"));
+            written.into_keys().collect::<BTreeSet<_>>() == committed
+        })
+        .await;
+        eventually("the mistake is told again", async || {
+            exporter
+                .metric("event_exporter_config_last_reload_successful")
+                .await
+                < 0.5
+                && exporter.log().matches("the one before goes on").count() > round * 2 + 1
+        })
+        .await;
+    }
+    assert!(!folder.path().join("third").exists());
+    assert!(exporter.status().await["config"]["error"].is_object());
+}
+
+#[tokio::test]
+async fn a_replica_that_stands_by_tells_of_what_is_in_its_buffer() {
+    let cluster = Cluster::shared();
+    let namespace = "stands-by";
+    let events = cluster.namespace(namespace).await;
+    let leases: Api<Lease> = Api::default_namespaced(cluster.client().await);
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "namespace: {namespace}
+leaderElection: {{enabled: true, leaderElectionID: {namespace}}}
+route: {{match: [{{receiver: away}}]}}
+receivers:
+- name: away
+  buffer: {{path: {}}}
+  webhook: {{endpoint: \"http://127.0.0.1:1\"}}
+",
+        folder.path().join("buffer").display()
+    );
+    let bytes = "event_exporter_buffer_bytes{receiver=\"away\"}";
+    let first = Exporter::start(&cluster.kubeconfig, &config).await;
+    commit(&events, namespace, 0..10).await;
+    eventually("they are on the disk", async || {
+        first.metric(bytes).await > 1000.0
+    })
+    .await;
+    first.signal("-TERM");
+    let (code, log) = first.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+
+    give(&leases, namespace, Some("another")).await;
+    let second = Exporter::start(&cluster.kubeconfig, &config).await;
+    eventually("it is told", async || {
+        second.log().contains("with events in its buffer")
+    })
+    .await;
+    assert!(second.metric(bytes).await > 1000.0);
+    give(&leases, namespace, None).await;
+    eventually("it leads, and goes on", async || {
+        second.log().contains("events were not taken")
+    })
+    .await;
 }

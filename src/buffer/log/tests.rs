@@ -235,3 +235,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_left_is_seen_without_opening_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("buffer");
+    let look = || Log::look(&path).unwrap();
+    let nothing = Held {
+        bytes: 0,
+        is_settled: true,
+    };
+    assert_eq!(look(), nothing);
+    assert!(!path.exists());
+    let mut log = open(&folder);
+    assert!(look().is_settled);
+    assert!(log.append(&[event(1), event(2)]).unwrap());
+    let left = Held {
+        bytes: log.bytes(),
+        is_settled: false,
+    };
+    assert_eq!(look(), left);
+    let end = log.read(log.settled()).unwrap().next;
+    log.settle(end).unwrap();
+    assert!(look().is_settled);
+}

@@ -1,14 +1,14 @@
 //! A file that is put aside when it is full.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::civil::DateTime;
-use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::event::Time;
@@ -16,7 +16,7 @@ use crate::sink::SendError;
 
 /// Appends to a [`RotatingFile`] without holding up the program: a disk can be slow, and everything else has to go on.
 pub(in crate::sink) struct Appender {
-    file: Arc<Mutex<RotatingFile>>,
+    file: Arc<tokio::sync::Mutex<RotatingFile>>,
 }
 
 /// A file that is put aside when it is full.
@@ -24,7 +24,7 @@ pub(in crate::sink) struct RotatingFile {
     pub path: PathBuf,
     /// Of a file that is made.
     pub mode: u32,
-    /// Whether what is there at the start goes.
+    /// Whether what was there before this process goes.
     pub truncate: bool,
     pub max_bytes: u64,
     pub max_age: Option<Duration>,
@@ -32,13 +32,17 @@ pub(in crate::sink) struct RotatingFile {
     pub open: Option<File>,
 }
 
+/// Files that this process has made anew, and writes to since: a sink that follows another must not erase what that has
+/// delivered.
+static MADE_ANEW: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
 // === impl Appender ===
 
 impl Appender {
     /// Opens nothing: a disk that is missing at the start is an outage like any other.
     pub fn new(file: RotatingFile) -> Self {
         Self {
-            file: Arc::new(Mutex::new(file)),
+            file: Arc::new(tokio::sync::Mutex::new(file)),
         }
     }
 
@@ -100,14 +104,18 @@ impl RotatingFile {
                     .create(folder)?;
             }
             self.prune();
-            let torn = !self.truncate && is_torn(&self.path)?;
+            let anew = self.truncate && !made_anew().contains(&self.path);
+            let torn = !anew && is_torn(&self.path)?;
             let mut file = OpenOptions::new()
                 .create(true)
                 .append(true)
                 .mode(self.mode)
                 .open(&self.path)?;
-            if std::mem::take(&mut self.truncate) && file.metadata()?.is_file() {
-                file.set_len(0)?;
+            if anew {
+                if file.metadata()?.is_file() {
+                    file.set_len(0)?;
+                }
+                made_anew().insert(self.path.clone());
             }
             if torn {
                 file.write_all(b"\n")?;
@@ -202,6 +210,10 @@ impl RotatingFile {
         }
         Ok(backups)
     }
+}
+
+fn made_anew() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    MADE_ANEW.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a file's last line has no end, as a crash leaves it. What is not there is whole.

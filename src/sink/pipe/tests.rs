@@ -86,7 +86,7 @@ async fn a_batch_larger_than_the_pipe_waits_for_its_reader() {
 }
 
 #[tokio::test]
-async fn where_there_is_no_pipe_there_is_a_file_that_every_start_makes_anew() {
+async fn where_there_is_no_pipe_there_is_a_file_that_every_process_makes_anew_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events");
     fs::write(&path, "old\n").unwrap();
@@ -97,9 +97,15 @@ async fn where_there_is_no_pipe_there_is_a_file_that_every_start_makes_anew() {
         fs::read_to_string(&path).unwrap(),
         "{\"n\":\"a\"}\n{\"n\":\"b\"}\n"
     );
-    fs::remove_file(&path).unwrap();
+    // As after a reload: what has been delivered stays.
     sink(&path).send(&events("c")).await.unwrap();
-    assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":\"c\"}\n");
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        "{\"n\":\"a\"}\n{\"n\":\"b\"}\n{\"n\":\"c\"}\n"
+    );
+    fs::remove_file(&path).unwrap();
+    first.send(&events("d")).await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":\"d\"}\n");
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
 }
 

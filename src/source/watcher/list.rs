@@ -112,15 +112,16 @@ impl<K: Versioned> Machine<K> {
                 ..
             }) if status.code == 410 && !token.is_empty() => {
                 // The server's memory was shorter than the list. It may offer to go on from where we are, in a later
-                // version; else pages have to be larger.
-                self.page_size = (self.page_size * 4).min(MAX_PAGE_SIZE);
+                // version, however slowly objects are taken; else pages have to be larger.
                 let offered = status
                     .metadata
                     .and_then(|metadata| metadata.continue_)
                     .filter(|token| !token.is_empty());
-                let (next, version) = match offered {
-                    Some(token) => (token, version),
-                    None => (String::new(), String::new()),
+                let (next, version) = if let Some(token) = offered {
+                    (token, version)
+                } else {
+                    self.page_size = (self.page_size * 4).min(MAX_PAGE_SIZE);
+                    (String::new(), String::new())
                 };
                 self.state = State::Paging {
                     floor,

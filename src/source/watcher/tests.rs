@@ -510,12 +510,12 @@ async fn fault_18_a_list_whose_token_expires_goes_on_where_the_server_offers_it(
         &["init:first_start", "list 1", "list 2", "done 10"],
     )
     .await;
-    assert_eq!(requests[2], "limit=8&continue=later", "and in larger pages");
+    assert_eq!(requests[2], "limit=2&continue=later");
 }
 
 #[tokio::test]
 async fn fault_18_a_list_whose_token_expires_for_good_begins_again() {
-    expect(
+    let requests = expect(
         vec![
             page(10, [1], "token"),
             status(410, "expired"),
@@ -525,6 +525,40 @@ async fn fault_18_a_list_whose_token_expires_for_good_begins_again() {
         &["init:first_start", "list 1", "list 1", "list 2", "done 15"],
     )
     .await;
+    assert_eq!(requests[2], "limit=8", "and in larger pages");
+}
+
+#[tokio::test]
+async fn fault_23_where_events_are_heavy_pages_have_fewer() {
+    let Reply::Status(code, text) = page(10, [1], "first") else {
+        panic!("a page")
+    };
+    let padded = format!("{{\"pad\":\"{}\",{}", "x".repeat(5 << 20), &text[1..]);
+    let heavy = Reply::Status(code, padded);
+    let requests = expect(
+        vec![
+            heavy.clone(),
+            heavy.clone(),
+            // On its own it is taken.
+            heavy,
+            page(10, [2], "second"),
+            page(10, [3], ""),
+        ],
+        WatchConfig {
+            page_size: 8,
+            ..paged()
+        },
+        &["init:first_start", "list 1", "list 2", "list 3", "done 10"],
+    )
+    .await;
+    let lists = [
+        "limit=8",
+        "limit=2",
+        "limit=1",
+        "limit=2&continue=first",
+        "limit=4&continue=second",
+    ];
+    assert_eq!(requests[..5], lists);
 }
 
 #[tokio::test]
