@@ -194,9 +194,9 @@ impl Reloader {
         self.refused = Some(problem);
     }
 
-    /// A receiver has ended, because it was removed: nobody needs to know of it any more.
+    /// A receiver has ended, because it was removed.
     pub fn receiver_ended(&self) {
-        self.tables.borrow().removed.outlets();
+        self.tables.borrow().removed.forget_settled();
     }
 
     /// The change to what is in the file now, if it is not what was there before.
