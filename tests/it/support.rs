@@ -356,15 +356,19 @@ impl Exporter {
         Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
-    /// The value of a series.
+    /// The value of a series, as soon as there is one: those of receivers come when it is known that this process delivers.
     pub async fn metric(&self, series: &str) -> f64 {
-        let (_, text) = self.get("/metrics").await.unwrap();
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {series} in\n{text}"))
-            .parse()
-            .unwrap()
+        let mut value = None;
+        eventually(series, async || {
+            let (_, text) = self.get("/metrics").await.unwrap();
+            value = text
+                .lines()
+                .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
+                .map(|value| value.parse().unwrap());
+            value.is_some()
+        })
+        .await;
+        value.unwrap()
     }
 
     /// What its page shows.
