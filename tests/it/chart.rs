@@ -190,6 +190,10 @@ fn the_lease_is_one_by_name_and_what_it_is_for_follows_from_the_replicas() {
         assert_eq!(check(&release, &[]), "");
         let roles = release.all("Role");
         let rights = roles.first().map(|role| role["rules"].clone());
+        let leases = release.all("Lease").into_iter();
+        let leases: Vec<_> = leases.map(|lease| &lease["metadata"]["name"]).collect();
+        let named = roles.first().map(|it| &it["rules"][0]["resourceNames"][0]);
+        assert_eq!(leases, Vec::from_iter(named));
         let config: Value = serde_saphyr::from_str(release.config()).unwrap();
         let keys = [&config["leaderElection"], &config["checkpoint"]].map(Clone::clone);
         let disrupted = release.all("PodDisruptionBudget").len();
@@ -226,6 +230,10 @@ fn the_lease_is_one_by_name_and_what_it_is_for_follows_from_the_replicas() {
     // As Bitnami's chart has it, in its defaults.
     let (rights, ..) = lease(&config("leaderElection: {}"));
     assert!(rights.is_some());
+    // The exporter makes what the release does not have.
+    let without = Release::of("lease: {create: false}", &[]);
+    assert_eq!(without.all("Lease").len(), 0);
+    assert_eq!(without.all("Role").len(), 1);
 }
 
 #[test]

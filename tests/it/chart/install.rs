@@ -2,8 +2,9 @@
 
 use std::process::{Child, Command, Output, Stdio};
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::api::{ListParams, LogParams, PostParams};
+use kube::api::{ListParams, LogParams, ObjectMeta, PostParams};
 use kube::{Api, ResourceExt as _};
 
 use super::{EVERYTHING, NAMESPACE, WORKSHOP, WORKSHOP_SETS, chart};
@@ -37,6 +38,17 @@ fn command(cluster: &Cluster, args: &[&str], values: &str, sets: &[&str]) -> Com
 
 fn both(output: &Output) -> String {
     text(&output.stdout) + &text(&output.stderr)
+}
+
+/// Its Lease, which was there before it.
+fn foreign_lease() -> Lease {
+    Lease {
+        metadata: ObjectMeta {
+            name: Some(format!("{BLIND}-kubernetes-event-exporter")),
+            ..ObjectMeta::default()
+        },
+        spec: None,
+    }
 }
 
 /// Asks for a test of an exporter that may not read Events, which takes half a minute to give up.
@@ -103,14 +115,28 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
     let pod = &pods.list(&ListParams::default()).await.unwrap().items[0];
     assert_eq!(pod.labels()["app.kubernetes.io/instance"], release);
 
+    let leases: Api<Lease> = Api::namespaced(cluster.client().await, NAMESPACE);
+    let foreign = foreign_lease();
+    leases
+        .create(&PostParams::default(), &foreign)
+        .await
+        .unwrap();
     let blind = test_of_an_exporter_without_rights(&cluster);
     // Its credentials are there as files, and the exporter's user can read them. It is found by the name of a Service.
     let test = ["test", release, "--timeout", "60s"];
     let told = run(&cluster, &test, "", &[]);
     assert!(told.contains("Phase:          Succeeded"), "{told}");
 
+    let lease = format!("{release}-kubernetes-event-exporter");
+    let checkpoint = async || {
+        let lease = leases.get(&lease).await.unwrap();
+        let kept = lease.annotations();
+        kept.get("kubernetes-event-exporter/checkpoint").cloned()
+    };
+    eventually("it has a checkpoint", async || checkpoint().await.is_some()).await;
     let upgrade = ["upgrade", release, path, "--wait", "--timeout", "120s"];
     run(&cluster, &upgrade, "", &["podLabels.more=than-before"]);
+    assert!(checkpoint().await.is_some());
     let events: Api<Event> = Api::namespaced(cluster.client().await, "default");
     let new = event("default", "seen", "out of a real pod");
     events.create(&PostParams::default(), &new).await.unwrap();
@@ -138,14 +164,11 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
     for release in [release, BLIND] {
         run(&cluster, &["uninstall", release, "--wait"], "", &[]);
     }
-    // A test that has failed stays for whoever reads its logs.
     let exporters = ListParams::default().labels("app.kubernetes.io/name");
     eventually("no exporter is left", async || {
         pods.list(&exporters).await.unwrap().items.is_empty()
     })
     .await;
-
-    // And without Helm.
     let kubectl = |args: &[&str]| {
         let output = Command::new(&cluster.kubectl)
             .args(args)
@@ -153,10 +176,28 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
             .unwrap();
-        let told = both(&output);
-        assert!(output.status.success(), "{args:?}: {told}");
-        told
+        assert!(output.status.success(), "{args:?}: {}", both(&output));
+        text(&output.stdout)
     };
+    let what_can_be_listed = |of: &str| {
+        let namespaced = format!("--namespaced={of}");
+        let kinds = kubectl(&["api-resources", "--verbs=list", &namespaced, "-o", "name"]);
+        kinds.split_whitespace().collect::<Vec<_>>().join(",")
+    };
+    // A test that has failed stays for whoever reads its logs: the other release's.
+    let label = format!("app.kubernetes.io/instance={release}");
+    for kinds in ["true", "false"].map(what_can_be_listed) {
+        eventually("nothing is left", async || {
+            let left = kubectl(&["get", &kinds, "-A", "-o", "name", "-l", &label]);
+            left.is_empty()
+        })
+        .await;
+    }
+    let left = leases.list(&ListParams::default()).await.unwrap();
+    let left: Vec<_> = left.items.iter().map(|lease| lease.name_any()).collect();
+    assert_eq!(left, [foreign.name_any()]);
+
+    // And without Helm.
     kubectl(&["apply", "-f", "deploy/"]);
     let of_it = ["-n", "monitoring", "deployment/event-exporter"];
     kubectl(&[&["rollout", "status", "--timeout=60s"], &of_it[..]].concat());
@@ -165,4 +206,7 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
         async || kubectl(&[&["logs"], &of_it[..]].concat()).contains("out of a real pod"),
     )
     .await;
+    kubectl(&["delete", "-f", "deploy/", "--timeout=60s"]);
+    let left = kubectl(&["-n", "monitoring", "get", "leases", "-o", "name"]);
+    assert_eq!(left, "");
 }
