@@ -133,7 +133,8 @@ impl Buffer {
             () = stage.keep_settling() => {}
         }
         let ended = timeout(LAST, delivering).await;
-        stage.settle().await;
+        // What is not kept is delivered again.
+        let _ = stage.settle().await;
         if !stage.files.lock().is_settled() {
             info!(
                 receiver = stage.receiver,
@@ -215,6 +216,7 @@ impl Stage {
             }
             let is_end = chunk.events.is_empty();
             for (position, mut event) in chunk.events {
+                *self.lock() = position;
                 event.origin = Origin {
                     resume: position.into(),
                     ..Origin::default()
@@ -230,25 +232,38 @@ impl Stage {
 
     /// Keeps what is settled, for ever.
     async fn keep_settling(&self) {
+        let mut outage = Outage::default();
         loop {
             sleep(SETTLE).await;
-            self.settle().await;
+            match self.settle().await {
+                Ok(()) => {
+                    outage.over();
+                }
+                Err(error) => {
+                    let cause = error.to_string();
+                    if outage.is_news(&cause) {
+                        warn!(
+                            receiver = self.receiver,
+                            cause,
+                            "what the buffer has delivered can't be kept: a start would deliver some of it again"
+                        );
+                    }
+                }
+            }
             self.room.notify_one();
         }
     }
 
-    async fn settle(&self) {
+    async fn settle(&self) -> io::Result<()> {
         let mut settled = [Mark::from(*self.lock())];
         self.handed_out.lower_to_unsettled(&mut settled);
         let to = Position::from(settled[0]);
-        let bytes = self.files.on_disk(move |log| {
-            // What is not kept is delivered twice after a crash.
-            let kept = log.settle(to);
-            kept.map(|()| log.bytes())
-        });
-        if let Ok(bytes) = bytes.await {
-            self.metrics.holds(bytes);
-        }
+        let (kept, bytes) = self
+            .files
+            .on_disk(move |log| Ok((log.settle(to), log.bytes())))
+            .await?;
+        self.metrics.holds(bytes);
+        kept
     }
 
     fn lock(&self) -> MutexGuard<'_, Position> {

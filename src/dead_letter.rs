@@ -1,15 +1,12 @@
 //! Where events go that a sink will never take: a log line, or a file of JSON lines that `replay` reads.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tokio::fs::{File, OpenOptions};
-use tokio::io::AsyncWriteExt as _;
-use tokio::sync::Mutex;
 use tracing::{error, warn};
 
 use crate::event::{Document, DocumentOptions, Event, Time, go_json};
-use crate::sink::file::is_torn;
+use crate::sink::file::Appender;
 
 /// What a receiver does with rejected events, as the configuration gives it.
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -23,8 +20,7 @@ pub struct DeadLetterConfig {
 /// Takes rejected events.
 pub struct DeadLetter {
     receiver: String,
-    path: Option<PathBuf>,
-    file: Mutex<Option<File>>,
+    file: Option<Appender>,
 }
 
 #[derive(Serialize)]
@@ -42,34 +38,27 @@ impl DeadLetter {
     pub fn new(receiver: &str, config: DeadLetterConfig) -> Self {
         Self {
             receiver: receiver.to_owned(),
-            path: config.file,
-            file: Mutex::default(),
+            file: config.file.map(Appender::endless),
         }
     }
 
-    /// Puts an event aside. An event that can't be put into the file is put into the log.
+    /// Puts an event aside, on the disk when it returns. An event that can't be put into the file is put into the log.
     pub async fn put(&self, event: &Event, reason: &str) {
-        let Some(path) = &self.path else {
+        let Some(file) = &self.file else {
             self.log(event, reason);
             return;
         };
-        let mut file = self.file.lock().await;
-        if let Err(error) = self.append(path, &mut file, event, reason).await {
+        if let Err(error) = self.append(file, event, reason).await {
             let error = format!("{error:#}");
-            // Opened anew next time: what was written half needs its end.
-            *file = None;
-            error!(receiver = self.receiver, path = %path.display(), error, "cannot write the dead letter file");
+            error!(
+                receiver = self.receiver,
+                error, "cannot write the dead letter file"
+            );
             self.log(event, reason);
         }
     }
 
-    async fn append(
-        &self,
-        path: &Path,
-        file: &mut Option<File>,
-        event: &Event,
-        reason: &str,
-    ) -> anyhow::Result<()> {
+    async fn append(&self, file: &Appender, event: &Event, reason: &str) -> anyhow::Result<()> {
         let record = Record {
             time: Time::now().micros().to_string(),
             receiver: &self.receiver,
@@ -82,20 +71,7 @@ impl DeadLetter {
         let mut line = Vec::new();
         go_json::append(&record, &mut line)?;
         line.push(b'\n');
-        let file = match file {
-            Some(file) => file,
-            none => {
-                let looked_at = path.to_owned();
-                if tokio::task::spawn_blocking(move || is_torn(&looked_at)).await?? {
-                    line.insert(0, b'\n');
-                }
-                let mut options = OpenOptions::new();
-                let opened = options.create(true).append(true).mode(0o600).open(path);
-                none.insert(opened.await?)
-            }
-        };
-        file.write_all(&line).await?;
-        file.flush().await?;
+        file.append(line).await?;
         Ok(())
     }
 
@@ -132,6 +108,23 @@ mod tests {
         assert_eq!((lines.len(), lines[0]), (3, "{\"torn\":"));
         for line in &lines[1..] {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
+        }
+    }
+    #[tokio::test]
+    async fn a_file_that_was_moved_away_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rejected.jsonl");
+        let letter = DeadLetter::new(
+            "r",
+            DeadLetterConfig {
+                file: Some(file.clone()),
+            },
+        );
+        for _ in 0..2 {
+            letter.put(&Event::default(), "no").await;
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert_eq!(text.lines().count(), 1);
+            std::fs::rename(&file, folder.path().join("replayed")).unwrap();
         }
     }
 }

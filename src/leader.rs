@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +15,9 @@ use tracing::{info, warn};
 use crate::app::{App, Kept};
 use crate::checkpoint::{CheckpointFile, Store};
 use crate::cluster::Cluster;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::lease::Lease;
+use crate::pipeline::Pipeline;
 use crate::reload::ConfigFile;
 use crate::status::Status;
 
@@ -57,6 +59,14 @@ const STANDS_BY: Duration = Duration::from_secs(5);
 impl Candidate {
     /// Delivers whenever it is its turn, until `shutdown`; then drains for `grace` at the most.
     pub async fn run(mut self, shutdown: CancellationToken, grace: Duration) -> anyhow::Result<()> {
+        if matches!(self.coordination, Coordination::Lease(_)) {
+            // Another may be delivering still, from whom nobody takes the Lease who can't.
+            let receivers = Config::of_text(&self.text, &self.path)?.config.receivers;
+            let problems = Pipeline::problems(receivers);
+            if !problems.is_empty() {
+                bail!(ConfigError::of(&self.path, problems));
+            }
+        }
         loop {
             let kept = tokio::select! {
                 kept = self.turn() => kept?,

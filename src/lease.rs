@@ -53,6 +53,8 @@ struct State {
     object: Option<Object>,
     /// It is ours as soon as it can be written, whoever is said to hold it.
     is_owed: bool,
+    /// Nobody asks whose turn it is: whoever comes has it.
+    is_unasked: bool,
     /// Who held it then, and since when that has not changed.
     seen: Option<(LeaseSpec, Instant)>,
     outage: Outage,
@@ -85,6 +87,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(2);
 /// How often others look.
 const LOOK: Duration = Duration::from_secs(1);
+/// Where whoever comes takes it, one that has not written for so long is gone: marks move at least every minute, by bookmarks.
+const GONE: Duration = Duration::from_secs(150);
 /// How long one request may take: two fit into the time that the holder has.
 const REQUEST: Duration = Duration::from_secs(3);
 const CHECKPOINT: &str = "kubernetes-event-exporter/checkpoint";
@@ -139,8 +143,11 @@ impl Lease {
     /// Takes it whoever holds it, for the checkpoint in it, where one process at a time is all there is. Waits for an API server
     /// that does not answer: without the checkpoint everything would be delivered again. One that refuses is told of, and it is
     /// taken when it can be written.
+    ///
+    /// Should that process end at once, as one whose receivers can't be built does, the one before has it back after a while.
     pub async fn take(&self) -> Option<String> {
         let mut state = self.state.lock().await;
+        state.is_unasked = true;
         let mut checkpoint = None;
         loop {
             let taken = async {
@@ -236,11 +243,11 @@ impl Lease {
             if state.object.is_none() {
                 self.read(state).await?;
             }
-            let is_owed = state.is_owed;
-            let other = state
-                .holder()
-                .filter(|other| !is_owed && *other != self.config.identity);
-            if let Some(other) = other {
+            if let Some(other) = state.successor(&self.config.identity) {
+                if state.is_unasked {
+                    // Only who looks again sees that it has gone.
+                    state.object = None;
+                }
                 return Err(LeaseError::Lost(other));
             }
             match self.write(state, checkpoint, holder).await {
@@ -336,6 +343,17 @@ impl State {
     fn holder(&self) -> Option<String> {
         let holder = self.object.as_ref()?.spec.as_ref()?.holder_identity.clone();
         holder.filter(|holder| !holder.is_empty())
+    }
+
+    /// Whoever has taken it from us.
+    fn successor(&self, identity: &str) -> Option<String> {
+        let holder = self.holder().filter(|holder| holder != identity)?;
+        let is_gone = || {
+            let seen = self.seen.as_ref();
+            seen.is_some_and(|(_, since)| since.elapsed() >= GONE)
+        };
+        let is_ours = self.is_owed || self.is_unasked && is_gone();
+        (!is_ours).then_some(holder)
     }
 
     /// Whoever else holds it and may still be alive.

@@ -91,6 +91,7 @@ impl Receiver {
                 metrics,
                 trouble: Mutex::default(),
                 in_flight: AtomicUsize::new(0),
+                leftovers: watch::Sender::new(0),
                 ending: CancellationToken::new(),
             },
             buffer: None,
@@ -123,15 +124,18 @@ impl Receiver {
             mut queue, courier, ..
         } = self;
         let mut changes = courier.terms.clone();
+        let mut leftovers = courier.leftovers.subscribe();
         let mut under_way = FuturesUnordered::new();
         let mut has_more = true;
         while has_more || !under_way.is_empty() {
             let terms = Arc::clone(&changes.borrow_and_update());
-            let has_room = under_way.len() < terms.max_in_flight();
+            let beside = *leftovers.borrow_and_update();
+            let has_room = under_way.len() < terms.max_in_flight() + beside;
             tokio::select! {
                 biased;
                 Some(ended) = under_way.next(), if !under_way.is_empty() => ended?,
                 Ok(()) = changes.changed() => {}
+                Ok(()) = leftovers.changed() => {}
                 batch = queue.next(terms.limits()), if has_more && has_room => match batch {
                     Some(batch) => under_way.push(courier.deliver(batch)),
                     None => has_more = false,

@@ -1,7 +1,8 @@
 //! The files of a buffer: segments of records, and up to where they are settled.
 //!
-//! What is appended is on the disk when [`Log::append`] returns. Every start begins a segment of its own, so that what a crash
-//! has torn off stays the end of a file. Segments go when all that is in them is settled.
+//! What is appended is on the disk when [`Log::append`] returns. Every start writes to a segment of its own, so that what a crash
+//! has torn off stays the end of a file. Segments go when all that is in them is settled, also where the disk is too full to
+//! keep how far that is.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
+use tracing::warn;
 
 use super::record::{self, Found};
 use crate::event::Event;
@@ -32,9 +34,10 @@ pub struct Log {
     /// Locked for as long as it is open.
     _lock: File,
     max_bytes: u64,
-    /// In the order of their numbers; the last is the one that is written.
+    /// In the order of their numbers.
     segments: VecDeque<Segment>,
-    active: File,
+    /// The last of them, once this process has begun one.
+    active: Option<File>,
     settled: Position,
     saved: Position,
 }
@@ -141,22 +144,32 @@ impl Log {
             }
         }
         let settled = position(folder, &segments);
-        let number = last(&segments).saturating_add(1);
-        let active = begin(folder, number).map_err(disk)?;
-        segments.push_back(Segment {
-            number,
-            bytes: HEAD.len() as u64,
-        });
+        // Those of starts that came to nothing.
+        let is_empty = |it: &Segment| it.bytes <= HEAD.len() as u64 && it.number > settled.segment;
+        for segment in segments.iter().filter(|it| is_empty(it)) {
+            fs::remove_file(segment_path(folder, segment.number)).map_err(disk)?;
+        }
+        segments.retain(|it| !is_empty(it));
         let mut log = Self {
             folder: folder.to_owned(),
             _lock: lock,
             max_bytes,
             segments,
-            active,
+            active: None,
             settled,
             saved: settled,
         };
         log.forget().map_err(disk)?;
+        // Reading goes on in the next behind what a crash has torn off. A full disk has room for one once what is there is settled.
+        if !log.is_settled()
+            && let Err(cause) = log.begin_segment()
+            && !matches!(
+                cause.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        {
+            return Err(disk(cause));
+        }
         Ok(log)
     }
 
@@ -186,24 +199,34 @@ impl Log {
             return Ok(false);
         }
         let largest = (self.max_bytes / SEGMENTS).min(SEGMENT_BYTES);
-        let Some(&Segment { number, bytes }) = self.segments.back() else {
-            return Ok(false);
-        };
-        if bytes + length > largest && bytes > HEAD.len() as u64 {
-            self.active = begin(&self.folder, number + 1)?;
-            self.segments.push_back(Segment {
-                number: number + 1,
-                bytes: HEAD.len() as u64,
-            });
+        let is_full = |it: &Segment| it.bytes + length > largest && it.bytes > HEAD.len() as u64;
+        if self.active.is_none() || self.segments.back().is_some_and(is_full) {
+            self.begin_segment()?;
         }
-        let Some(segment) = self.segments.back_mut() else {
+        let (Some(file), Some(segment)) = (&self.active, self.segments.back_mut()) else {
             return Ok(false);
         };
-        // Whatever of it an attempt before has left behind is written over.
-        self.active.write_all_at(&records, segment.bytes)?;
-        self.active.sync_data()?;
+        let written = file
+            .write_all_at(&records, segment.bytes)
+            .and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            // The room that it takes is somebody else's. What could not be cut off is written over.
+            let _ = file.set_len(segment.bytes);
+            return Err(error);
+        }
         segment.bytes += length;
         Ok(true)
+    }
+
+    /// Begins the segment that is written from now on.
+    fn begin_segment(&mut self) -> io::Result<()> {
+        let number = last(&self.segments).saturating_add(1);
+        self.active = Some(begin(&self.folder, number)?);
+        self.segments.push_back(Segment {
+            number,
+            bytes: HEAD.len() as u64,
+        });
+        Ok(())
     }
 
     /// Reads some events from a position on; none at the end. What can't be read is set aside.
@@ -265,7 +288,10 @@ impl Log {
                         at = next;
                     }
                     Found::Damaged(range) => {
-                        self.set_aside(number, &bytes[range.clone()])?;
+                        if let Err(error) = self.set_aside(number, &bytes[range.clone()]) {
+                            let folder = self.folder.display();
+                            warn!(buffer = %folder, %error, "what is damaged goes with its segment: it can't be set aside");
+                        }
                         chunk.damaged += 1;
                         at = range.end;
                     }
@@ -299,9 +325,13 @@ impl Log {
         }
         let Position { segment, offset } = self.settled;
         let text = format!("{segment} {offset}\n");
-        replace(&self.folder.join(SETTLED), &text)?;
-        self.saved = self.settled;
-        self.forget()
+        let kept = replace(&self.folder.join(SETTLED), &text);
+        if kept.is_ok() {
+            self.saved = self.settled;
+        }
+        // Which makes the room that may be wanting.
+        self.forget()?;
+        kept
     }
 
     fn forget(&mut self) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, value_parser};
 use reqwest::{Client, Url};
 use tokio::time::{Instant, sleep};
 
@@ -17,10 +17,12 @@ pub(super) struct ReadyArgs {
     #[arg(default_value = "http://localhost:2112")]
     url: Url,
     /// Ask again until it is ready, for so long
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = value_parser!(u64).range(..=MAX_WAIT))]
     wait: u64,
 }
 
+/// A day.
+const MAX_WAIT: u64 = 86_400;
 /// For one answer, the connection included.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two questions.

@@ -293,3 +293,25 @@ async fn where_there_is_one_process_it_does_not_wait_for_its_predecessor() {
     ));
     assert_eq!(server.writes(), writes);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_took_it_and_ended_does_not_stop_the_checkpoint_of_the_one_before() {
+    let server = Server::default();
+    let (running, new) = (server.lease("running"), server.lease("new"));
+    running.take().await;
+    running.save("1").await.unwrap();
+    assert_eq!(new.take().await.unwrap(), "1");
+    let lost = running.save("2").await;
+    assert!(matches!(lost, Err(LeaseError::Lost(_))), "{lost:?}");
+    // For as long as it writes, it is its own.
+    for mark in 0..100 {
+        advance(Duration::from_secs(60)).await;
+        new.save(&mark.to_string()).await.unwrap();
+        let lost = running.save("2").await;
+        assert!(matches!(lost, Err(LeaseError::Lost(_))), "{lost:?}");
+    }
+    advance(GONE).await;
+    running.save("3").await.unwrap();
+    assert_eq!(server.holder(), "running");
+    assert_eq!(server.lease("next").take().await.unwrap(), "3");
+}

@@ -26,6 +26,8 @@ pub(super) struct Courier {
     pub(super) trouble: Mutex<Trouble>,
     /// Events that are not settled.
     pub(super) in_flight: AtomicUsize,
+    /// Batches of which only a little is left, which wait beside those that are on their way.
+    pub(super) leftovers: watch::Sender<usize>,
     /// The program is to end soon.
     pub(super) ending: CancellationToken,
 }
@@ -56,8 +58,13 @@ struct Trip<'a> {
     /// As many are shown to be in flight.
     shown: usize,
     in_trouble: bool,
+    /// It is one of the courier's leftovers.
+    is_leftover: bool,
 }
 
+/// How many batches may wait beside those that are on their way. Each has at most the same part of a batch, so that all of them
+/// together weigh no more than one.
+pub(super) const LEFTOVERS: usize = 16;
 /// The longest wait between attempts while the program is ending.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 /// The smallest batch that a sink's refusal of large ones leads to.
@@ -102,6 +109,7 @@ impl Courier {
             pieces: vec![batch.events],
             shown: 0,
             in_trouble: false,
+            is_leftover: false,
         };
         trip.changes.mark_unchanged();
         trip.show();
@@ -110,6 +118,9 @@ impl Courier {
             trip.show();
         }
         trip.out_of_trouble();
+        if trip.is_leftover {
+            self.leftovers.send_modify(|count| *count -= 1);
+        }
         batch.claim.settle();
         Ok(())
     }
@@ -148,12 +159,17 @@ impl Trip<'_> {
                     self.backoff = Backoff::new(terms.delivery.retry);
                     return Ok(());
                 };
+                if rest.len() < piece.len() {
+                    // A sink that takes some of it at a time is not away.
+                    self.backoff = Backoff::new(terms.delivery.retry);
+                }
                 self.pieces.push(rest);
                 if cause.status == BUSY {
                     terms.concurrency.slow_down(&mut permit);
                 } else {
                     // What is wrong may be with these events alone.
                     permit.release();
+                    self.step_aside(&terms);
                 }
                 cause
             }
@@ -193,6 +209,20 @@ impl Trip<'_> {
         self.show();
         self.wait(&cause).await;
         Ok(())
+    }
+
+    /// Lets other batches pass, if little is left and few do so: an index that takes nothing must not stop the others. Where one
+    /// batch follows the other they stay in their order.
+    fn step_aside(&mut self, terms: &Terms) {
+        let left: usize = self.pieces.iter().flatten().map(|it| it.weight()).sum();
+        let is_little = left <= terms.limits().max_bytes / LEFTOVERS;
+        if !self.is_leftover && is_little && terms.max_in_flight() > 1 {
+            self.is_leftover = self.courier.leftovers.send_if_modified(|count| {
+                let has_room = *count < LEFTOVERS;
+                *count += usize::from(has_room);
+                has_room
+            });
+        }
     }
 
     /// Counts what a receipt settles; returns what is left of the piece, and why.

@@ -245,6 +245,25 @@ async fn fault_02_the_servers_wish_to_be_left_alone_is_obeyed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fault_02_a_server_that_takes_one_event_a_second_gets_one_a_second() {
+    let names: String = ('a'..='z').collect();
+    let answers = (1..names.len()).rev().map(|left| {
+        Ok(Receipt {
+            retry: (1..=left).collect(),
+            retry_cause: Some(SendError {
+                status: Some(429),
+                retry_after: Some(Duration::from_secs(1)),
+                ..SendError::transient("busy")
+            }),
+            ..Receipt::default()
+        })
+    });
+    let run = deliver(&names, answers.collect()).await;
+    assert_eq!(run.metrics.delivered.get(), 26);
+    assert!(run.took <= Duration::from_secs(33), "{:?}", run.took);
+}
+
+#[tokio::test(start_paused = true)]
 async fn fault_07_a_batch_that_is_too_large_is_split_until_it_is_not() {
     let run = deliver(
         "abcd",

@@ -8,8 +8,8 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::Deserialize;
 
-pub use self::rotating::is_torn;
-pub(super) use self::rotating::{Appender, RotatingFile};
+pub use self::rotating::Appender;
+pub(super) use self::rotating::RotatingFile;
 use super::body::Body;
 use super::preview::Preview;
 use super::stdout::standard;

@@ -136,12 +136,12 @@ pub fn decode(text: &str) -> String {
 /// What a status says of the whole request. `None` for success.
 ///
 /// 401 and 403 are retried, because credentials are rotated and rights are granted while we run. Amazon also says 403
-/// when it throttles.
+/// when it throttles. A redirect says nothing of the events: whoever has moved the server can give its new place.
 pub fn classify(status: u16) -> Option<SendErrorKind> {
     match status {
         200..=299 => None,
         413 => Some(SendErrorKind::TooLarge),
-        401 | 403 | 407 => Some(SendErrorKind::Denied),
+        300..=399 | 401 | 403 | 407 => Some(SendErrorKind::Denied),
         408 | 425 | 429 | 500..=599 => Some(SendErrorKind::Transient),
         _ => Some(SendErrorKind::Refused),
     }
@@ -204,7 +204,7 @@ mod tests {
         for (status, kind) in [
             (200, None),
             (204, None),
-            (301, Some(SendErrorKind::Refused)),
+            (301, Some(SendErrorKind::Denied)),
             (400, Some(SendErrorKind::Refused)),
             (401, Some(SendErrorKind::Denied)),
             (403, Some(SendErrorKind::Denied)),

@@ -211,3 +211,9 @@ async fn fault_26_a_first_signal_drains_and_a_second_aborts() {
     assert!(log.contains("told to stop twice"), "{log}");
     assert!(!log.contains("canary-pw"), "{log}");
 }
+
+#[test]
+fn nobody_waits_longer_than_a_day_for_an_exporter() {
+    let output = run(&["ready", "--wait", "18446744073709551615"], "", "");
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+}

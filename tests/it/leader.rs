@@ -149,6 +149,27 @@ async fn the_lease_keeps_the_checkpoint_of_a_single_process() {
             Some(mark) >= last
         })
         .await;
+        let holder = async || {
+            leases
+                .get("single")
+                .await
+                .unwrap()
+                .spec
+                .unwrap()
+                .holder_identity
+        };
+        let before = holder().await;
+        let bad = format!("{config}- {{name: bad, file: {{path: x, layout: {{a: \"{{{{\"}}}}}}\n");
+        let (code, log) = Exporter::spawn(&cluster.kubeconfig, &bad).ended().await;
+        assert!(
+            code != Some(0) && log.contains("receivers[2].file.layout"),
+            "{log}"
+        );
+        assert_eq!(
+            holder().await,
+            before,
+            "one that can't run takes it from nobody"
+        );
         exporter.signal("-KILL");
         exporter.ended().await;
     }

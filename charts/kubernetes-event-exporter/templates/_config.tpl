@@ -38,7 +38,7 @@ Fails with a sentence where no exporter could run with it.
 {{- $name := toString $receiver.name -}}
 {{- if has $name $names -}}{{- fail (printf "\n\n%s: another receiver is named %q as well: each needs a name of its own" $where $name) -}}{{- end -}}
 {{- $names = append $names $name -}}
-{{- include "exporter.liftReceiver" (dict "receiver" $receiver "at" $at "where" $where "directory" $.Values.credentialsMountPath "result" $result) -}}
+{{- include "exporter.liftReceiver" (dict "receiver" $receiver "where" $where "directory" $.Values.credentialsMountPath "result" $result) -}}
 {{- end -}}
 {{- if not $config.route -}}{{- fail "\n\nconfig.route is missing: no event would go anywhere. For all of them: config.route.match[0].receiver=NAME" -}}{{- end -}}
 {{- include "exporter.checkRoute" (dict "route" $config.route "where" "config.route" "names" $names) -}}
@@ -117,16 +117,22 @@ after the other, and none may read another's in between.
 {{- printf "%s.%s" $name (index . 1) -}}
 {{- end -}}
 
+{{/* A receiver's name in variables of the environment, for the same reason: no two receivers have the same. */}}
+{{- define "exporter.variableName" -}}
+{{- $name := toString . -}}
+{{- if not (regexMatch "^[a-z0-9]{1,100}$" $name) }}{{- $name = printf "%s_%s" (regexReplaceAll "[^A-Za-z0-9]" $name "_" | trunc 40) (sha256sum $name | trunc 10) }}{{- end -}}
+{{- upper $name -}}
+{{- end -}}
+
 {{/* Moves the credentials of one receiver out of it. */}}
 {{- define "exporter.liftReceiver" -}}
 {{- $result := .result -}}
-{{- $at := .at -}}
 {{- $where := .where -}}
 {{- $directory := .directory -}}
 {{- $receiver := .receiver -}}
 {{- range $kind := include "exporter.types" $receiver | fromJsonArray -}}
 {{- $sink := get $receiver $kind -}}
-{{- $prefix := printf "RECEIVER_%d_%s" $at (upper $kind) -}}
+{{- $prefix := printf "RECEIVER_%s_%s" (include "exporter.variableName" $receiver.name) (upper $kind) -}}
 {{- $fileKeys := include "exporter.fileKeys" $kind | fromJsonArray -}}
 {{- $files := dict -}}
 {{- range $key := $fileKeys }}{{- $_ := set $files $key (include "exporter.credentialFile" (list $receiver.name $key)) }}{{- end -}}

@@ -142,7 +142,7 @@ fn what_is_settled_is_not_believed_if_it_can_not_be() {
 #[test]
 fn fault_47_files_of_another_form_are_left_alone() {
     let folder = TempDir::new().unwrap();
-    drop(open(&folder));
+    open(&folder).append(&[event(1)]).unwrap();
     let path = segment_files(&folder).remove(0);
     fs::write(&path, b"EVBUF\0\0\x02from the future").unwrap();
     let refused = Log::open(&folder.path().join("buffer"), MIN_BYTES).unwrap_err();
@@ -158,10 +158,8 @@ fn fault_45_a_disk_that_fails_keeps_what_was_there() {
     let mut log = open(&folder);
     assert!(log.append(&[event(1)]).unwrap());
     // A disk that has no room.
-    let segment = std::mem::replace(
-        &mut log.active,
-        OpenOptions::new().write(true).open("/dev/full").unwrap(),
-    );
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let segment = log.active.replace(full);
     assert!(log.append(&[event(2)]).is_err());
     log.active = segment;
     assert!(log.append(&[event(3)]).unwrap());
@@ -170,6 +168,36 @@ fn fault_45_a_disk_that_fails_keeps_what_was_there() {
     let (read, damaged) = numbers(&log, log.settled());
     assert_eq!(read.iter().map(|it| it.1).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(damaged, 0);
+}
+
+#[test]
+fn fault_45_where_nothing_can_be_kept_what_is_settled_makes_room() {
+    let folder = TempDir::new().unwrap();
+    let mut log = open(&folder);
+    let batch: Vec<_> = (0..300).map(|at| event(2999 + at * 3000)).collect();
+    while log.append(&batch).unwrap() {}
+    let (all, _) = numbers(&log, log.settled());
+    let end = log.read(all.last().unwrap().0).unwrap().next;
+    // In the way of the file that says how far it is.
+    fs::create_dir(folder.path().join("buffer").join(SETTLED)).unwrap();
+    assert!(log.settle(end).is_err());
+    assert_eq!(segment_files(&folder).len(), 1);
+    assert!(log.append(&batch).unwrap());
+}
+
+#[test]
+fn starts_that_write_nothing_leave_nothing() {
+    let folder = TempDir::new().unwrap();
+    for _ in 0..3 {
+        drop(open(&folder));
+    }
+    assert_eq!(segment_files(&folder).len(), 0);
+    open(&folder).append(&[event(1)]).unwrap();
+    for _ in 0..3 {
+        let log = open(&folder);
+        assert_eq!(numbers(&log, log.settled()).0.len(), 1);
+    }
+    assert_eq!(segment_files(&folder).len(), 2);
 }
 
 #[derive(Debug, Clone)]
@@ -218,6 +246,9 @@ proptest! {
                 }
                 Step::Crash(torn) => {
                     // A batch that was under way: some of it came to the disk.
+                    if log.active.is_none() {
+                        log.begin_segment().unwrap();
+                    }
                     let path = segment_path(&log.folder, log.segments.back().unwrap().number);
                     let mut batch = Vec::new();
                     record::append(&event(u64::MAX - 1), &mut batch).unwrap();

@@ -21,13 +21,18 @@ fn as_lenient_as_the_loader(schema: &mut Value) {
                     inner => as_lenient_as_the_loader(inner),
                 }
             }
-            let kind = map.get("type").cloned();
-            match kind.as_ref().and_then(Value::as_str) {
+            // What may be left out has `null` besides.
+            let kinds = map.get("type").cloned().unwrap_or_default();
+            let mut kinds = kinds.as_array().cloned().unwrap_or_else(|| vec![kinds]);
+            kinds.retain(|kind| kind != "null");
+            match kinds.first().and_then(Value::as_str) {
                 Some("string") if !map.contains_key("enum") && !map.contains_key("const") => {
                     map["type"] = json!(["string", "number", "boolean", "null"]);
                 }
                 Some(kind @ ("boolean" | "integer" | "number")) => {
-                    map["type"] = json!([kind, "null"]);
+                    // A variable of the environment, which is a text until it is filled in.
+                    map["type"] = json!([kind, "string", "null"]);
+                    map.insert("pattern".to_owned(), "^\\$".into());
                 }
                 Some("object") => {
                     map["type"] = json!(["object", "null"]);

@@ -1,11 +1,14 @@
 //! Several batches on their way at once.
 
+use std::collections::BTreeSet;
+
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
 use crate::batch::QueueProbe;
+use crate::receiver::courier::LEFTOVERS;
 
 /// Hands every attempt to the test, which answers it when it likes.
 struct Held(mpsc::UnboundedSender<Attempt>);
@@ -191,37 +194,57 @@ async fn a_sink_that_is_busy_for_some_events_only_gets_less_all_the_same() {
     assert!(running.made().await.is_empty(), "{} alone", first.names);
 }
 
+/// Of its event alone, whose index takes nothing.
+fn blocked(attempt: Attempt) {
+    attempt.answer(Ok(Receipt {
+        retry: vec![0],
+        retry_cause: Some(SendError {
+            kind: SendErrorKind::Denied,
+            status: Some(403),
+            ..SendError::transient("index blocked")
+        }),
+        ..Receipt::default()
+    }));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_some_events_holds_up_no_others() {
     let mut running = Running::start(2);
     running.push("abcdef").await;
-    let blocked = |attempt: Attempt| {
-        attempt.answer(Ok(Receipt {
-            retry: vec![0],
-            retry_cause: Some(SendError {
-                kind: SendErrorKind::Denied,
-                status: Some(403),
-                ..SendError::transient("index blocked")
-            }),
-            ..Receipt::default()
-        }));
-    };
     let mut order = String::new();
-    while order.len() < 5 {
+    while order.len() < 3 {
         let attempt = running.next().await;
-        if attempt.names == "a" {
+        if "abc".contains(&attempt.names) {
             blocked(attempt);
         } else {
             order.push_str(&attempt.names);
             attempt.take();
         }
     }
-    assert_eq!(order, "bcdef");
+    assert_eq!(order, "def");
     assert_eq!(running.mark(), 'a');
-    let attempt = running.next().await;
-    assert_eq!(attempt.names, "a");
-    attempt.take();
+    for _ in 0..3 {
+        running.next().await.take();
+    }
     running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_takes_is_not_held_without_end() {
+    let mut running = Running::start(2);
+    running.push("abcdefghijklmnopqrstuvwxyz").await;
+    let mut seen = BTreeSet::new();
+    for _ in 0..500 {
+        let attempt = running.next().await;
+        seen.insert(attempt.names.clone());
+        blocked(attempt);
+    }
+    assert_eq!(seen.len(), 2 + LEFTOVERS);
+    while seen.len() < 26 {
+        let attempt = running.next().await;
+        seen.insert(attempt.names.clone());
+        attempt.take();
+    }
 }
 
 #[tokio::test(start_paused = true)]

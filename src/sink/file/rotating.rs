@@ -15,7 +15,7 @@ use crate::event::Time;
 use crate::sink::SendError;
 
 /// Appends to a [`RotatingFile`] without holding up the program: a disk can be slow, and everything else has to go on.
-pub(in crate::sink) struct Appender {
+pub struct Appender {
     file: Arc<tokio::sync::Mutex<RotatingFile>>,
 }
 
@@ -40,10 +40,23 @@ static MADE_ANEW: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 impl Appender {
     /// Opens nothing: a disk that is missing at the start is an outage like any other.
-    pub fn new(file: RotatingFile) -> Self {
+    pub(in crate::sink) fn new(file: RotatingFile) -> Self {
         Self {
             file: Arc::new(tokio::sync::Mutex::new(file)),
         }
+    }
+
+    /// Appends to a file that only its owner reads and that is never put aside.
+    pub fn endless(path: PathBuf) -> Self {
+        Self::new(RotatingFile {
+            path,
+            mode: 0o600,
+            truncate: false,
+            max_bytes: u64::MAX,
+            max_age: None,
+            max_backups: 0,
+            open: None,
+        })
     }
 
     /// Appends whole lines, all or nothing.
@@ -217,7 +230,7 @@ fn made_anew() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 }
 
 /// Whether a file's last line has no end, as a crash leaves it. What is not there is whole.
-pub fn is_torn(path: &Path) -> io::Result<bool> {
+fn is_torn(path: &Path) -> io::Result<bool> {
     if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0) {
         return Ok(false);
     }

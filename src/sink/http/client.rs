@@ -96,7 +96,10 @@ impl Answer {
     /// The error that the answer stands for, in the server's words.
     pub fn error(&self, kind: SendErrorKind) -> SendError {
         let reason = if (300..=399).contains(&self.status) {
-            format!("HTTP {}: redirects are not followed", self.status)
+            format!(
+                "HTTP {}: redirects are not followed: give the final URL",
+                self.status
+            )
         } else {
             let (url, headers) = &self.asked;
             reason(self.status, &Secrets::of(headers, url).hide(&self.body))

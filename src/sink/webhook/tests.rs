@@ -111,14 +111,10 @@ async fn what_was_not_taken_is_sent_again_from_there() {
 
 #[tokio::test]
 async fn what_is_refused_is_rejected_and_the_rest_goes_on() {
-    let server = Server::start(vec![
-        status(404),
-        Answer::Status(302, "location: /elsewhere\r\n", String::new()),
-    ])
-    .await;
+    let server = Server::start(vec![status(404)]).await;
     let receipt = sink(&server, "")
         .unwrap()
-        .send(&events("abc"))
+        .send(&events("ab"))
         .await
         .unwrap();
     let reasons: Vec<_> = receipt
@@ -126,14 +122,19 @@ async fn what_is_refused_is_rejected_and_the_rest_goes_on() {
         .iter()
         .map(|r| (r.index, r.reason.as_str()))
         .collect();
-    assert_eq!(
-        reasons,
-        [
-            (0, "HTTP 404: said so"),
-            (1, "HTTP 302: redirects are not followed")
-        ]
-    );
-    assert_eq!(server.requests().len(), 3);
+    assert_eq!(reasons, [(0, "HTTP 404: said so")]);
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn behind_a_redirect_nothing_is_taken_or_rejected() {
+    let location = "location: /elsewhere\r\n";
+    let server = Server::start(vec![Answer::Status(308, location, String::new())]).await;
+    let receipt = sink(&server, "").unwrap().send(&events("a")).await.unwrap();
+    assert_eq!((receipt.retry, receipt.rejected.len()), (vec![0], 0));
+    let cause = receipt.retry_cause.unwrap();
+    let told = "HTTP 308: redirects are not followed: give the final URL";
+    assert_eq!((cause.kind, &*cause.reason), (SendErrorKind::Denied, told));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Where credentials go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -13,9 +13,9 @@ fn every_credential_goes_into_the_secret() {
     for (key, value) in [
         // A number, as --set gives it, is not 1.2345678901e+10.
         ("elasticsearch.apiKey", "12345678901"),
-        ("RECEIVER_0_OPENSEARCH_HEADER_1_X_TENANT", "t0ken"),
+        ("RECEIVER_OPENSEARCH_OPENSEARCH_HEADER_1_X_TENANT", "t0ken"),
         (
-            "RECEIVER_0_OPENSEARCH_HOST_0",
+            "RECEIVER_OPENSEARCH_OPENSEARCH_HOST_0",
             "https://exporter:p$w@opensearch.logging:9200",
         ),
         (
@@ -28,7 +28,7 @@ fn every_credential_goes_into_the_secret() {
         ),
         ("loki.password", "true"),
         (
-            "RECEIVER_7_WEBHOOK_ENDPOINT",
+            "RECEIVER_HOOK_WEBHOOK_ENDPOINT",
             "https://user:s3cret@hook.example.com/x",
         ),
     ] {
@@ -76,6 +76,30 @@ fn every_credential_goes_into_the_secret() {
     );
     let told = check(&release, &[("TOKEN", "t"), ("OPSGENIE_KEY", "k")]);
     assert_eq!(told, "");
+}
+
+/// The pods of before read the new configuration with the environment that they have.
+#[test]
+fn variables_of_a_receiver_are_never_those_of_another() {
+    let variables = |names: &[&str]| {
+        let receivers = names.iter().map(|name| {
+            json!({"name": name, "webhook": {"endpoint": format!("https://u:{name}@hook.example.com")}})
+        });
+        let receivers: Vec<_> = receivers.collect();
+        let rules = names.iter().map(|name| json!({"receiver": name}));
+        let rules: Vec<_> = rules.collect();
+        let config = json!({"receivers": receivers, "route": {"match": rules}});
+        let release = Release::of(&json!({"config": config}).to_string(), &[]);
+        assert_eq!(check(&release, &[]), "");
+        let credentials = release.credentials().into_iter();
+        credentials.map(|(name, value)| (value, name)).collect()
+    };
+    let before: BTreeMap<String, String> = variables(&["a", "a-b", "a.b", "A"]);
+    assert_eq!(before.len(), 4);
+    assert_eq!(before.values().collect::<BTreeSet<_>>().len(), 4);
+    for (value, name) in variables(&["A", "a.b"]) {
+        assert_eq!(before[&value], name);
+    }
 }
 
 #[test]

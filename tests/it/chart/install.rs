@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{ListParams, LogParams, ObjectMeta, PostParams};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, ResourceExt};
 
 use super::{EVERYTHING, NAMESPACE, WORKSHOP, WORKSHOP_SETS, chart};
 use crate::support::{Cluster, event, eventually, helm, image, text};
@@ -60,6 +60,36 @@ fn test_of_an_exporter_without_rights(cluster: &Cluster) -> Child {
     let mut command = command(cluster, &test, "", &[]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
+}
+
+fn kubectl(cluster: &Cluster, args: &[&str]) -> String {
+    let output = Command::new(&cluster.kubectl)
+        .args(args)
+        .env("KUBECONFIG", &cluster.kubeconfig)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{args:?}: {}", both(&output));
+    text(&output.stdout)
+}
+
+/// Waits until nothing has a release's label. What is to be listed says the API server.
+async fn is_gone(cluster: &Cluster, release: &str) {
+    let kubectl = |args: &[&str]| kubectl(cluster, args);
+    let what_can_be_listed = |of: &str| {
+        let namespaced = format!("--namespaced={of}");
+        let kinds = kubectl(&["api-resources", "--verbs=list", &namespaced, "-o", "name"]);
+        kinds.split_whitespace().collect::<Vec<_>>().join(",")
+    };
+    // A test that has failed stays for whoever reads its logs: the other release's.
+    let label = format!("app.kubernetes.io/instance={release}");
+    for kinds in ["true", "false"].map(what_can_be_listed) {
+        eventually("nothing is left", async || {
+            let left = kubectl(&["get", &kinds, "-A", "-o", "name", "-l", &label]);
+            left.is_empty()
+        })
+        .await;
+    }
 }
 
 #[test]
@@ -169,35 +199,15 @@ async fn the_workshops_release_runs_on_a_real_node_and_is_upgraded_in_place() {
         pods.list(&exporters).await.unwrap().items.is_empty()
     })
     .await;
-    let kubectl = |args: &[&str]| {
-        let output = Command::new(&cluster.kubectl)
-            .args(args)
-            .env("KUBECONFIG", &cluster.kubeconfig)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{args:?}: {}", both(&output));
-        text(&output.stdout)
-    };
-    let what_can_be_listed = |of: &str| {
-        let namespaced = format!("--namespaced={of}");
-        let kinds = kubectl(&["api-resources", "--verbs=list", &namespaced, "-o", "name"]);
-        kinds.split_whitespace().collect::<Vec<_>>().join(",")
-    };
-    // A test that has failed stays for whoever reads its logs: the other release's.
-    let label = format!("app.kubernetes.io/instance={release}");
-    for kinds in ["true", "false"].map(what_can_be_listed) {
-        eventually("nothing is left", async || {
-            let left = kubectl(&["get", &kinds, "-A", "-o", "name", "-l", &label]);
-            left.is_empty()
-        })
-        .await;
-    }
+    is_gone(&cluster, release).await;
     let left = leases.list(&ListParams::default()).await.unwrap();
-    let left: Vec<_> = left.items.iter().map(|lease| lease.name_any()).collect();
+    let left: Vec<_> = left.items.iter().map(ResourceExt::name_any).collect();
     assert_eq!(left, [foreign.name_any()]);
+    the_plain_manifests_can_be_applied_and_deleted(&cluster).await;
+}
 
-    // And without Helm.
+async fn the_plain_manifests_can_be_applied_and_deleted(cluster: &Cluster) {
+    let kubectl = |args: &[&str]| kubectl(cluster, args);
     kubectl(&["apply", "-f", "deploy/"]);
     let of_it = ["-n", "monitoring", "deployment/event-exporter"];
     kubectl(&[&["rollout", "status", "--timeout=60s"], &of_it[..]].concat());

@@ -128,7 +128,7 @@ fn what_no_value_can_be_is_refused_by_the_schema() {
         (
             "config: {kubeBurst: \"60\"}",
             &[],
-            "at '/config/kubeBurst': got string, want",
+            "at '/config/kubeBurst': '60' does not match",
         ),
         (
             &with_receiver("stdout: {format: table}"),

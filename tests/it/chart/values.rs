@@ -45,12 +45,14 @@ const TEXTS: [&str; 15] = [
     "sidecars",
 ];
 /// Texts that `--set` makes a number of if they look like one.
-const NUMBERS: [&str; 5] = [
+const NUMBERS: [&str; 7] = [
     "dashboards.labelValue",
     "fullnameOverride",
     "image.tag",
     "nameOverride",
     "namespaceOverride",
+    "pdb.maxUnavailable",
+    "pdb.minAvailable",
 ];
 
 /// Values of Bitnami's chart that have no effect here, and break no upgrade.
@@ -236,6 +238,16 @@ fn every_example_is_valid_by_the_schema_and_can_be_given_to_the_chart() {
         tried += 1;
     }
     assert!(tried > 20, "{tried}");
+    let lenient = json!({
+        "kubeQPS": "${QPS}",
+        "omitLookup": "$OMIT",
+        "receivers": [{"name": 8080, "batch": {"maxBytes": 4_194_304}, "webhook": {"endpoint": "https://a.example.com"}}],
+        "route": {
+            "throttle": {"period": "5m", "by": "reason"},
+            "match": [{"receiver": 8080}],
+        },
+    });
+    validate(&schema, &lenient).unwrap();
     for (wrong, told) in [
         (json!({"kubeBurst": "60"}), "'/kubeBurst'"),
         (
