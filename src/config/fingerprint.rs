@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::yaml;
@@ -18,12 +19,27 @@ pub struct Fingerprints {
     pub settings: BTreeMap<String, u64>,
 }
 
+/// What receivers are called, as the loader reads it: to it `1.50` is a name, and one receiver a list.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Names {
+    receivers: Vec<Name>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Name {
+    name: String,
+}
+
 // === impl Fingerprints ===
 
 impl Fingerprints {
     /// Those of a text that can be read as a configuration.
     pub fn of(text: &str, env: yaml::Environment<'_>) -> Self {
         let reading = yaml::read::<Value>(text, env, &|_, _| None);
+        let names = yaml::read::<Names>(text, env, &|_, _| None);
+        let names = names.value.unwrap_or_default();
         let mut fingerprints = Self::default();
         let Some(Value::Object(keys)) = reading.value else {
             return fingerprints;
@@ -31,16 +47,14 @@ impl Fingerprints {
         for (key, value) in keys {
             match (key.as_str(), value) {
                 ("route", value) => fingerprints.route = hash(&value),
-                ("receivers", Value::Array(receivers)) => {
-                    let named = receivers.iter().map(|receiver| {
-                        let name = &receiver["name"];
-                        // A number is a name too.
-                        let name = name
-                            .as_str()
-                            .map_or_else(|| name.to_string(), str::to_owned);
-                        (name, hash(receiver))
-                    });
-                    fingerprints.receivers.extend(named);
+                ("receivers", value) => {
+                    let receivers = match value {
+                        Value::Array(receivers) => receivers,
+                        one => vec![one],
+                    };
+                    let names = names.receivers.iter().map(|it| it.name.clone());
+                    let hashes = receivers.iter().map(hash);
+                    fingerprints.receivers.extend(names.zip(hashes));
                 }
                 (_, value) => {
                     fingerprints.settings.insert(key, hash(&value));
@@ -85,6 +99,12 @@ mod tests {
         assert_eq!(before, same);
         let numbers = of("receivers: [{name: 8080, stdout: {}}]");
         assert!(numbers.receivers.contains_key("8080"), "{numbers:?}");
+        let one = |layout: &str| {
+            of(&format!(
+                "receivers: {{name: 1.50, stdout: {{layout: {layout}}}}}"
+            ))
+        };
+        assert_ne!(one("a").receivers["1.50"], one("b").receivers["1.50"]);
         let after = of(
             "logLevel: debug\nnamespace: x\nroute: {match: [{receiver: a}]}\nreceivers: [{name: a, stdout: {}}, {name: b, webhook: {endpoint: y, password: $P}}]",
         );
