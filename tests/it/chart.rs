@@ -403,6 +403,52 @@ fn a_volume_has_one_pod_at_a_time() {
     assert_eq!(strategy("persistence: {enabled: true}"), "Recreate");
 }
 
+/// As in Bitnami's chart.
+#[test]
+fn templates_in_values_are_filled_in() {
+    let release = Release::of(
+        "
+commonLabels: {team: '{{ .Release.Name }}'}
+commonAnnotations: {note: '{{ .Release.Name }}'}
+podLabels: {pod: '{{ .Release.Name }}'}
+podAnnotations: {pod: '{{ .Release.Name }}'}
+serviceAccount: {annotations: {account: '{{ .Release.Name }}'}}
+nodeSelector: {node: '{{ .Release.Name }}'}
+priorityClassName: '{{ .Release.Name }}'
+tolerations: [{key: '{{ .Release.Name }}', operator: Exists}]
+topologySpreadConstraints:
+- maxSkew: 1
+  topologyKey: zone
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector: {matchLabels: {app.kubernetes.io/instance: '{{ .Release.Name }}'}}
+",
+        &[],
+    );
+    for kind in ["Deployment", "ServiceAccount"] {
+        let text = release.one(kind).to_string();
+        assert!(!text.contains("{{"), "{text}");
+    }
+    let pod = release.pod();
+    for pointer in [
+        "/metadata/labels/team",
+        "/metadata/labels/pod",
+        "/metadata/annotations/note",
+        "/metadata/annotations/pod",
+        "/spec/nodeSelector/node",
+        "/spec/priorityClassName",
+        "/spec/tolerations/0/key",
+        "/spec/topologySpreadConstraints/0/labelSelector/matchLabels/app.kubernetes.io~1instance",
+    ] {
+        assert_eq!(
+            pod.pointer(pointer).unwrap(),
+            "events-to-opensearch",
+            "{pointer}"
+        );
+    }
+    let account = &release.one("ServiceAccount")["metadata"]["annotations"];
+    assert_eq!(account["account"], "events-to-opensearch");
+}
+
 #[test]
 fn everything_is_in_one_namespace() {
     let release = Release::of(&values(EVERYTHING), &["namespaceOverride=elsewhere"]);

@@ -39,7 +39,8 @@ app.kubernetes.io/name: {{ include "exporter.name" . | quote }}
 
 {{- define "exporter.labels" -}}
 {{- $own := dict "app.kubernetes.io/managed-by" .Release.Service "app.kubernetes.io/version" (.Chart.AppVersion | toString) "helm.sh/chart" (printf "%s-%s" .Chart.Name (replace "+" "_" .Chart.Version)) -}}
-{{- toYaml (mergeOverwrite $own (deepCopy .Values.commonLabels) (include "exporter.selectorLabels" . | fromYaml)) -}}
+{{- $common := include "exporter.tpl" (list . .Values.commonLabels) | fromYaml -}}
+{{- toYaml (mergeOverwrite $own $common (include "exporter.selectorLabels" . | fromYaml)) -}}
 {{- end -}}
 
 {{/* metadata of everything: (list . "name" annotations labels), the last two optional. */}}
@@ -47,13 +48,13 @@ app.kubernetes.io/name: {{ include "exporter.name" . | quote }}
 {{- $root := index . 0 -}}
 {{- $given := concat . (list dict dict) -}}
 {{- $annotations := mergeOverwrite (deepCopy $root.Values.commonAnnotations) (index $given 2) -}}
-{{- $labels := mergeOverwrite (deepCopy (index $given 3)) (include "exporter.labels" $root | fromYaml) -}}
+{{- $labels := mergeOverwrite (include "exporter.tpl" (list $root (index $given 3)) | fromYaml) (include "exporter.labels" $root | fromYaml) -}}
 name: {{ index . 1 | quote }}
 labels:
   {{- toYaml $labels | nindent 2 }}
 {{- with $annotations }}
 annotations:
-  {{- toYaml . | nindent 2 }}
+  {{- include "exporter.tpl" (list $root .) | nindent 2 }}
 {{- end -}}
 {{- end -}}
 
