@@ -144,6 +144,7 @@ impl Outlet {
             return Offer::Done(Fate::TooOld);
         }
         let Some(queue) = &state.queue else {
+            self.metrics.removed.inc();
             return Offer::Done(Fate::Removed);
         };
         let Some(event) = self.throttles.pass(throttle, event) else {
@@ -295,6 +296,13 @@ impl Outlet {
                 "the receiver was removed: it delivers what it holds, and does not get what it has missed"
             );
         }
+    }
+
+    /// Whether the receiver was removed while the router waited for it with an event, which is given up too.
+    pub fn gives_up(&self) -> bool {
+        let is_removed = self.state().closed;
+        self.metrics.removed.inc_by(u64::from(is_removed));
+        is_removed
     }
 
     /// Nothing more comes for the receiver: its queue ends.

@@ -243,6 +243,9 @@ impl Router {
             // Another table may wait for less.
             Ok(()) = self.tables.changed() => {
                 self.tables.mark_changed();
+                if leg.outlet.gives_up() {
+                    return Fate::Removed;
+                }
                 false
             }
         };

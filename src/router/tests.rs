@@ -326,6 +326,33 @@ async fn fault_03_a_receiver_that_is_alone_and_slow_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_a_receiver_that_is_removed_is_counted() {
+    let server = Server::start(has_all(Duration::ZERO));
+    let config = "route: {match: [{receiver: full}]}\nreceivers: [{name: full, queue: {maxBytes: 4KiB}, stdout: {format: text}}]";
+    let (parking, mut parked) = mpsc::unbounded_channel();
+    let (events, mut router, mut queues) = router_with(config, &server, Some(parking));
+    let before = Arc::clone(&router.tables.borrow());
+    let (tables, table) = watch::channel(Arc::clone(&before));
+    router.tables = table;
+    for at in 0..50 {
+        events.push(about("Node", &format!("node-{at}"), UID)).await;
+    }
+    drop(events);
+    let remove = async {
+        tokio::time::sleep(PATIENCE).await;
+        before.legs[0].outlet.remove();
+        let config = Config::parse("route: {}", &|_| None).unwrap().config;
+        let after = Table::new(compile(&config).unwrap(), Vec::new());
+        tables.send_replace(Arc::new(after));
+    };
+    tokio::join!(router.run(), remove);
+    assert!(!taken(&mut queues[0]).is_empty());
+    assert!(parked.recv().await.is_none(), "nobody was parked");
+    let dropped = "x_events_dropped_total{cause=\"removed\",receiver=\"full\"} ";
+    assert_eq!(server.series(dropped), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_happened_too_long_ago_is_not_for_a_receiver_that_says_so() {
     let server = Server::start(has_all(Duration::ZERO));
     let config = "
