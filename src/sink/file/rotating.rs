@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::event::Time;
 use crate::sink::SendError;
 
-/// Appends to a [`RotatingFile`] without holding up the program: a disk can be slow, and everything else has to go on.
+/// Appends to a file without holding up the program: a disk can be slow, and everything else has to go on.
 pub struct Appender {
     file: Arc<tokio::sync::Mutex<RotatingFile>>,
 }
