@@ -450,6 +450,26 @@ topologySpreadConstraints:
 }
 
 #[test]
+fn rules_have_the_templates_of_helm_or_of_prometheus() {
+    let rules = |alert: &str, expr: &str| {
+        let rule = json!({"alert": "A", "expr": expr, "annotations": {"summary": alert}});
+        let groups = json!([{"name": "own", "rules": [rule]}]);
+        let rule = json!({"enabled": true, "defaultRules": {"enabled": false}, "groups": groups});
+        let values = json!({"metrics": {"enabled": true, "prometheusRule": rule}});
+        let release = Release::of(&values.to_string(), &[]);
+        let rule = release.one("PrometheusRule")["spec"]["groups"][0]["rules"][0].clone();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&rule["annotations"]["summary"]), text(&rule["expr"]))
+    };
+    let told = "{{ $labels.receiver }} at {{ $value }}";
+    assert_eq!(rules(told, "up"), (told.to_owned(), "up".to_owned()));
+    let escaped = "{{ `{{ $labels.receiver }}` }} at {{`{{ $value }}`}}";
+    let expr = "up{namespace=\"{{ include \"common.names.namespace\" . }}\"}";
+    let filled_in = format!("up{{namespace=\"{NAMESPACE}\"}}");
+    assert_eq!(rules(escaped, expr), (told.to_owned(), filled_in));
+}
+
+#[test]
 fn everything_is_in_one_namespace() {
     let release = Release::of(&values(EVERYTHING), &["namespaceOverride=elsewhere"]);
     for object in &release.0 {

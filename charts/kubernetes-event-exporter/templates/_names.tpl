@@ -23,6 +23,11 @@
 {{- default .Release.Namespace .Values.namespaceOverride | toString -}}
 {{- end -}}
 
+{{/* As values of Bitnami's chart call it, in whose library it comes to the same. */}}
+{{- define "common.names.namespace" -}}
+{{- include "exporter.namespace" . -}}
+{{- end -}}
+
 {{- define "exporter.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "exporter.fullname" .) .Values.serviceAccount.name -}}
