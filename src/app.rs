@@ -76,9 +76,10 @@ impl App {
         let hads: Vec<_> = config.receivers.iter().map(|one| had(&one.name)).collect();
         let watches = watches(&hads, cluster.namespaces().len());
         let kept = checkpoint.as_ref();
-        let since = kept
-            .and_then(Checkpoint::since)
-            .unwrap_or_else(|| Time::now().before(cluster.max_event_age()));
+        let begin = Time::now().before(cluster.max_event_age());
+        // One that is later was written by a clock that was wrong.
+        let since = kept.and_then(Checkpoint::since);
+        let since = since.map_or(begin, |since| since.min(begin));
         let origins = Origins {
             watches: watches.clone(),
             had: &had,
@@ -237,12 +238,12 @@ fn had(checkpoint: Option<&Checkpoint>, receiver: &str, namespaces: &[String]) -
 }
 
 /// So many watches, each beginning where the receiver is that has come least far. That the API server has come as far as
-/// the others is known.
+/// any of them has in any watch is known: it counts all namespaces together.
 fn watches(had: &[Vec<Mark>], watches: usize) -> Vec<Arc<Progress>> {
+    let highest = had.iter().flatten().max().copied().unwrap_or_default();
     let watches = (0..watches).map(|watch| {
-        let marks = || had.iter().filter_map(|marks| marks.get(watch).copied());
-        let lowest = marks().min().unwrap_or_default();
-        let highest = marks().max().unwrap_or_default();
+        let marks = had.iter().filter_map(|marks| marks.get(watch).copied());
+        let lowest = marks.min().unwrap_or_default();
         Arc::new(Progress::new(lowest).with_known(highest.version))
     });
     watches.collect()
@@ -262,6 +263,6 @@ mod tests {
         let begins: Vec<_> = watches.iter().map(|watch| watch.read()).collect();
         assert_eq!(begins, [at(5), at(0), at(0)]);
         let known: Vec<_> = watches.iter().map(|watch| watch.known()).collect();
-        assert_eq!(known, [7, 90, 0]);
+        assert_eq!(known, [90, 90, 90]);
     }
 }

@@ -158,16 +158,16 @@ impl Checkpoint {
         cluster.is_empty() || self.cluster.is_empty() || self.cluster == cluster
     }
 
-    /// The version at which a receiver goes on with a namespace. One that is new starts where the others are.
+    /// The version at which a receiver goes on with a namespace. One that is new starts where the others are, and a mark of all
+    /// namespaces is one of each.
     pub fn version(&self, receiver: &str, namespace: &str) -> u64 {
-        let known = self.marks.get(receiver);
-        let version = match known {
-            Some(marks) => marks.get(namespace).copied(),
-            None => self
-                .marks
-                .values()
-                .filter_map(|marks| marks.get(namespace).copied())
-                .max(),
+        let of = |marks: &BTreeMap<String, u64>| {
+            let mark = marks.get(namespace).or_else(|| marks.get(""));
+            mark.copied()
+        };
+        let version = match self.marks.get(receiver) {
+            Some(marks) => of(marks),
+            None => self.marks.values().filter_map(of).max(),
         };
         version.unwrap_or(0)
     }
@@ -368,7 +368,18 @@ mod tests {
         assert_eq!(checkpoint.version("a", ""), 7);
         assert_eq!(checkpoint.version("new", ""), 12);
         assert_eq!(
-            checkpoint.version("a", "new"),
+            checkpoint.version("a", "shop"),
+            7,
+            "a mark of all namespaces is one of each"
+        );
+        let marks = BTreeMap::from([("shop".to_owned(), 5)]);
+        let some = Checkpoint {
+            marks: BTreeMap::from([("a".to_owned(), marks)]),
+            ..checkpoint.clone()
+        };
+        assert_eq!(some.version("a", "shop"), 5);
+        assert_eq!(
+            some.version("a", "new"),
             0,
             "a namespace that is new is listed"
         );

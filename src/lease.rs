@@ -87,8 +87,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(2);
 /// How often others look.
 const LOOK: Duration = Duration::from_secs(1);
-/// Where whoever comes takes it, one that has not written for so long is gone: marks move at least every minute, by bookmarks.
-const GONE: Duration = Duration::from_secs(150);
+/// Where whoever comes takes it, one that has not written for so long is gone: where nothing happens at all, marks move when
+/// watches are opened anew, every five to ten minutes.
+const GONE: Duration = Duration::from_mins(15);
 /// How long one request may take: two fit into the time that the holder has.
 const REQUEST: Duration = Duration::from_secs(3);
 const CHECKPOINT: &str = "kubernetes-event-exporter/checkpoint";

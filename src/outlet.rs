@@ -32,6 +32,8 @@ pub struct Outlet {
     pub metrics: ReceiverMetrics,
     /// What throttles know of what it has been given.
     pub throttles: Throttles,
+    /// By watch, up to where everything was settled when it was made. Nothing that comes since is before that.
+    begun: Vec<Mark>,
     state: Mutex<State>,
 }
 
@@ -114,6 +116,7 @@ impl Outlet {
             queue: queue.probe(),
             throttles: Throttles::new(metrics.throttled.clone(), metrics.kinds_forgotten.clone()),
             metrics,
+            begun: had.clone(),
             state: Mutex::new(State {
                 missed: had.iter().map(|_| Missed::default()).collect(),
                 closed: false,
@@ -357,6 +360,8 @@ impl Outlet {
         }
         drop(state);
         self.queue.lower_to_unsettled(&mut marks);
+        // What is listed is read again from where the one is that is furthest behind: that says nothing of what this one had.
+        raise(&mut marks, &self.begun);
         marks
     }
 

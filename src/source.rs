@@ -78,8 +78,10 @@ pub struct Source {
     position: Position,
     /// Some receiver has had something of the last list: nothing can have expired that nobody has seen.
     had_by_some: bool,
-    /// Since when no watch is open that could be gone on with, if none is.
+    /// Since when no watch is open that is known to go on from where the one before was, if none is.
     unwatched_since: Option<Time>,
+    /// A watch was opened, and has not failed since.
+    is_open: bool,
 }
 
 /// How far the Source is.
@@ -99,6 +101,8 @@ struct Position {
 
 /// How long an open watch goes unread while the queue is full. A hiccup is not worth a reconnect.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// No API server forgets Events sooner than it compacts its history: what was written in a shorter time is listed.
+const SHORTEST_TTL: Duration = Duration::from_mins(5);
 /// Objects a page of a list: a megabyte or so.
 const PAGE_SIZE: u32 = 1000;
 
@@ -124,6 +128,7 @@ impl Source {
         };
         Self {
             unwatched_since: config.unwatched_since,
+            is_open: false,
             client,
             config,
             metrics,
@@ -188,6 +193,7 @@ impl Source {
                     self.position.listing = true;
                     self.position.streamed = streamed;
                     self.had_by_some = false;
+                    self.is_open = false;
                     self.metrics
                         .lists
                         .with_label_values(&[reason.as_str()])
@@ -218,11 +224,16 @@ impl Source {
                 }
                 Ok(Update::Opened(version)) => {
                     debug!(namespace = self.namespace(), version, "watching");
-                    self.watched_again(true);
+                    // The API server opens one from any version, and says in it that it has expired. One that has ended in good
+                    // order had not.
+                    if std::mem::replace(&mut self.is_open, true) {
+                        self.watched_again(true);
+                    }
                     self.connected(&mut outage);
                     continue;
                 }
                 Ok(Update::Delete(version) | Update::Progress(version)) => {
+                    self.watched_again(true);
                     self.move_to(&version);
                     continue;
                 }
@@ -248,6 +259,7 @@ impl Source {
                 return Some(event);
             }
             if !self.position.listing {
+                self.watched_again(true);
                 self.move_to(event.resource_version());
             }
         }
@@ -264,6 +276,9 @@ impl Source {
         let Some(since) = self.unwatched_since.take().filter(|_| !is_whole) else {
             return;
         };
+        if since.age(Time::now()) < SHORTEST_TTL {
+            return;
+        }
         if self.config.on_other_history == OnOtherHistory::Wait {
             return;
         }
@@ -365,6 +380,7 @@ impl Source {
     }
 
     fn failed(&mut self, error: &WatchError, outage: &mut Outage) {
+        self.is_open = false;
         self.metrics.failed(error.cause());
         self.unwatched_since.get_or_insert_with(Time::now);
         let text = crate::telemetry::chain(error);

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::enrich::DEADLINE;
 use crate::enrich::testing::{Server, UID, about, has_all};
 use crate::event::Time;
+use crate::mark::{Mark, Origin, Progress};
 use crate::pipeline::{build_delivery, compile, policy};
 use crate::receiver::Receiver;
 
@@ -323,6 +324,31 @@ async fn fault_03_a_receiver_that_is_alone_and_slow_is_waited_for() {
     let ((), events) = tokio::join!(router.run(), read);
     assert_eq!(events, 50);
     assert!(parked.recv().await.is_none(), "nobody was parked");
+}
+
+#[tokio::test]
+async fn a_mark_does_not_go_back_when_a_list_is_read_for_another() {
+    let server = Server::start(has_all(Duration::ZERO));
+    let at = |version| Mark {
+        history: 0,
+        version,
+    };
+    let (events, source) = queue(1 << 20);
+    let watches = vec![Arc::new(Progress::new(at(100)))];
+    let intake = Intake::new(source, events.probe(), server.enricher(), watches);
+    let (sender, _waiting) = queue(1 << 20);
+    let metrics = server.metrics.receiver("a", &sender.probe());
+    let backlog = Arc::clone(intake.backlog());
+    let outlet = Outlet::new("a".to_owned(), sender, metrics, vec![at(900)], backlog);
+    let mut event = Event::clone(&about("Node", "node-0", UID));
+    event.origin = Origin {
+        resume: at(100),
+        version: at(950),
+        ..Origin::default()
+    };
+    let offered = outlet.offer(&Arc::new(event), Policy::default(), None);
+    assert!(matches!(offered, Offer::Done(Fate::Queued)));
+    assert_eq!(outlet.marks(), [at(900)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -136,14 +136,23 @@ async fn the_age_at_the_first_start_decides_whenever_all_is_listed() {
 #[tokio::test]
 async fn fault_43_what_may_have_expired_while_no_watch_was_open_is_told() {
     // By the last, another receiver than the one that is furthest behind has had 8.
-    for (versions, known, gaps) in [([5, 9], 7, 0), ([8, 9], 7, 1), ([8, 9], 8, 0)] {
+    // In the place of an answer, and as API servers have it: in a watch.
+    let expired = || {
+        let in_watch = Reply::Frames(vec![failure(410, "Expired")], Then::CloseLater);
+        [Reply::Status(410, String::new()), in_watch]
+    };
+    let cases = [([5, 9], 7, 0), ([8, 9], 7, 1), ([8, 9], 8, 0)];
+    let cases = cases
+        .into_iter()
+        .flat_map(|case| expired().map(|it| (case, it)));
+    for ((versions, known, gaps), expired) in cases {
         let listed = [added(versions), vec![end_of_list(9)]].concat();
         // From then on a watch is open, and what is quiet has no gap.
         let quiet = vec![failure(410, "Expired")];
         let listed_again = [vec![end_of_list(9)], added([12])].concat();
         let server = Server::start(vec![
             page(9, [], ""),
-            Reply::Status(410, String::new()),
+            expired,
             Reply::Frames([listed, quiet].concat(), Then::CloseLater),
             Reply::Frames(listed_again, Then::Silence),
         ])
