@@ -145,7 +145,7 @@ impl Lease {
     /// that does not answer: without the checkpoint everything would be delivered again. One that refuses is told of, and it is
     /// taken when it can be written.
     ///
-    /// Should that process end at once, as one whose receivers can't be built does, the one before has it back after a while.
+    /// Whoever held it before has it back once the one who took it has not written for a quarter of an hour, as when that one ended.
     pub async fn take(&self) -> Option<String> {
         let mut state = self.state.lock().await;
         state.is_unasked = true;

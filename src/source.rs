@@ -101,7 +101,7 @@ struct Position {
 
 /// How long an open watch goes unread while the queue is full. A hiccup is not worth a reconnect.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// No API server forgets Events sooner than it compacts its history: what was written in a shorter time is listed.
+/// What was written in a shorter time is listed, unless `--event-ttl` is shorter than this; it is an hour by default.
 const SHORTEST_TTL: Duration = Duration::from_mins(5);
 /// Objects a page of a list: a megabyte or so.
 const PAGE_SIZE: u32 = 1000;
