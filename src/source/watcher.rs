@@ -21,6 +21,8 @@ use super::frames::Frame;
 
 mod list;
 
+use list::Pages;
+
 /// An object that says which version it is.
 pub trait Versioned: DeserializeOwned + Send + 'static {
     /// Its `metadata.resourceVersion`.
@@ -163,13 +165,8 @@ enum State<K> {
         floor: Option<u64>,
         reason: InitReason,
     },
-    /// A list by pages: what is left of a page, and how to get the next.
-    Paging {
-        floor: Option<u64>,
-        items: std::vec::IntoIter<K>,
-        next: Option<String>,
-        version: String,
-    },
+    /// A list by pages.
+    Paging(Pages<K>),
     /// A watch that begins with a list.
     StreamingList {
         floor: Option<u64>,
@@ -193,8 +190,10 @@ struct Strikes {
     failed: u32,
     /// Versions that had expired, in a row.
     expired: u32,
-    /// Streaming lists cut off, in a row.
+    /// Streaming lists refused or cut off, in a row.
     lists: u32,
+    /// Tokens of pages refused, within a list.
+    tokens: u32,
 }
 
 struct Machine<K> {
@@ -221,12 +220,7 @@ impl<K: Versioned> Machine<K> {
         }
         match std::mem::replace(&mut self.state, State::Moving) {
             State::Empty { floor, reason } => self.list(floor, reason).await,
-            State::Paging {
-                floor,
-                items,
-                next,
-                version,
-            } => self.page(floor, items, next, version).await,
+            State::Paging(pages) => self.page(pages).await,
             State::StreamingList {
                 floor,
                 reason,
@@ -250,13 +244,13 @@ impl<K: Versioned> Machine<K> {
         };
         if verify {
             // The server would accept a version from its future, and send nothing until it has caught up.
-            let page = match self.collection.page::<IgnoredAny>(1, "").await {
-                Ok(page) => page,
+            match self.has_gone_back(version.parse().ok()).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.start_over();
+                    return Ok(None);
+                }
                 Err(failure) => return Err(self.failed(failure)),
-            };
-            if self.is_ahead(version.parse().ok(), &page.metadata.resource_version) {
-                self.start_over();
-                return Ok(None);
             }
         }
         let query = format!("resourceVersion={version}");
@@ -308,9 +302,10 @@ impl<K: Versioned> Machine<K> {
             Ok(Some(Frame::Error(status))) => self.watch_failed(&version, &status),
             Ok(None) => {
                 let early = watch.opened.elapsed() < HEALTHY_AFTER;
+                // Silence is also what a server sends whose etcd has been put back to before the version.
                 self.state = State::Idle {
                     version: version.clone(),
-                    verify: false,
+                    verify: watch.received == 0,
                 };
                 if !early {
                     return Ok(None);
@@ -388,10 +383,21 @@ impl<K: Versioned> Machine<K> {
         };
     }
 
-    /// Whether we know of versions that the server has not come to.
-    fn is_ahead(&self, ours: Option<u64>, theirs: &str) -> bool {
-        let known = self.known.max(ours.unwrap_or(0));
-        theirs.parse().is_ok_and(|theirs: u64| theirs < known)
+    /// Asks the server how far it is. See [`Self::is_ahead`].
+    async fn has_gone_back(&mut self, ours: Option<u64>) -> Result<bool, Failure> {
+        let page = self.collection.page::<IgnoredAny>(1, "").await?;
+        Ok(self.is_ahead(ours, &page.metadata.resource_version))
+    }
+
+    /// Whether we know of versions that the server has not come to. If it has, its own is known from now on.
+    fn is_ahead(&mut self, ours: Option<u64>, theirs: &str) -> bool {
+        let Ok(theirs) = theirs.parse::<u64>() else {
+            return false;
+        };
+        self.known = self.known.max(ours.unwrap_or(0));
+        let is_ahead = theirs < self.known;
+        self.known = self.known.max(theirs);
+        is_ahead
     }
 
     fn start_over(&mut self) {

@@ -1,13 +1,48 @@
 //! Lists: streamed, or by pages.
 
-use super::{InitReason, Machine, State, Strikes, Update, Versioned};
-use crate::source::collection::{Failure, OpenWatch, WatchError, refused};
+use kube::core::Status;
+
+use super::{InitReason, Machine, State, Update, Versioned};
+use crate::source::collection::{Failure, OpenWatch, Page, WatchError, refused};
 use crate::source::frames::Frame;
 
 /// The first version whose API server refuses `sendInitialEvents` if it doesn't have it, rather than ignoring it.
 const STREAMING_LISTS_SINCE: u32 = 27;
 /// The page size that a list grows to when its pages are too slow for the server's memory of the version.
 const MAX_PAGE_SIZE: u32 = 10_000;
+
+/// A list by pages, under way.
+pub(super) struct Pages<K> {
+    /// What is no newer is known already.
+    floor: Option<u64>,
+    /// What is left of the last page.
+    items: std::vec::IntoIter<K>,
+    /// What leads to the next page; empty for the first.
+    next: Option<String>,
+    /// It is what the server gave for a token that had expired.
+    next_is_offer: bool,
+    /// Of the first page.
+    version: String,
+    /// Ask first whether the server still counts beyond what is known.
+    verify: bool,
+}
+
+// === impl Pages ===
+
+impl<K> Pages<K> {
+    fn new(floor: Option<u64>) -> Self {
+        Self {
+            floor,
+            items: Vec::new().into_iter(),
+            next: Some(String::new()),
+            next_is_offer: false,
+            version: String::new(),
+            verify: false,
+        }
+    }
+}
+
+// === impl Machine ===
 
 impl<K: Versioned> Machine<K> {
     pub(super) async fn list(
@@ -42,17 +77,18 @@ impl<K: Versioned> Machine<K> {
                             },
                         ..
                     }) => {}
-                    Err(failure) => return Err(self.failed(failure)),
+                    Err(failure) => {
+                        // A server that is not there says nothing about its streams.
+                        if !matches!(failure.error, WatchError::Unreachable(_)) {
+                            self.strikes.lists += 1;
+                        }
+                        return Err(self.failed(failure));
+                    }
                 }
             }
             self.streaming_lists = false;
         }
-        self.state = State::Paging {
-            floor,
-            items: Vec::new().into_iter(),
-            next: Some(String::new()),
-            version: String::new(),
-        };
+        self.state = State::Paging(Pages::new(floor));
         Ok(Some(Update::Init {
             reason,
             streamed: false,
@@ -61,86 +97,103 @@ impl<K: Versioned> Machine<K> {
 
     pub(super) async fn page(
         &mut self,
-        floor: Option<u64>,
-        mut items: std::vec::IntoIter<K>,
-        next: Option<String>,
-        version: String,
+        mut pages: Pages<K>,
     ) -> Result<Option<Update<K>>, WatchError> {
-        if let Some(item) = items.find(|item| self.is_above(item, floor)) {
-            self.state = State::Paging {
-                floor,
-                items,
-                next,
-                version,
-            };
+        let floor = pages.floor;
+        if let Some(item) = pages.items.find(|item| self.is_above(item, floor)) {
+            self.state = State::Paging(pages);
             return Ok(Some(Update::InitApply(item)));
         }
-        let Some(token) = next else {
+        let Some(token) = pages.next.clone() else {
+            self.strikes.tokens = 0;
             self.state = State::Idle {
-                version: version.clone(),
+                version: pages.version.clone(),
                 verify: false,
             };
             return Ok(Some(Update::InitDone {
-                version,
+                version: pages.version,
                 reaches_back: self.reaches_back,
             }));
         };
-        match self.collection.page(self.page_size, &token).await {
-            Ok(page) => {
-                if self.is_ahead(floor, &page.metadata.resource_version) {
-                    self.start_over();
-                    return Ok(None);
-                }
+        match self.next_page(&pages, &token).await {
+            Ok(Some(page)) => {
                 // Pages after an expired token are of a later version. The watch starts from the first, or what changed
                 // between the two would be missed.
-                let version = if version.is_empty() {
-                    page.metadata.resource_version.clone()
-                } else {
-                    version
-                };
-                let next = page.metadata.next();
-                self.state = State::Paging {
-                    floor,
+                if pages.version.is_empty() {
+                    pages.version.clone_from(&page.metadata.resource_version);
+                }
+                self.state = State::Paging(Pages {
                     items: page.items.into_iter(),
-                    next,
-                    version,
-                };
+                    next: page.metadata.next(),
+                    next_is_offer: false,
+                    verify: false,
+                    ..pages
+                });
                 Ok(None)
             }
+            Ok(None) => {
+                self.start_over();
+                Ok(None)
+            }
+            // 410: the server's memory was shorter than the list. 400: it does not know its own token.
             Err(Failure {
                 status: Some(status),
                 ..
-            }) if status.code == 410 && !token.is_empty() => {
-                // The server's memory was shorter than the list. It may offer to go on from where we are, in a later
-                // version, however slowly objects are taken; else pages have to be larger.
-                let offered = status
-                    .metadata
-                    .and_then(|metadata| metadata.continue_)
-                    .filter(|token| !token.is_empty());
-                let (next, version) = if let Some(token) = offered {
-                    (token, version)
-                } else {
-                    self.page_size = (self.page_size * 4).min(MAX_PAGE_SIZE);
-                    (String::new(), String::new())
-                };
-                self.state = State::Paging {
-                    floor,
-                    items,
-                    next: Some(next),
-                    version,
-                };
-                Ok(None)
+            }) if matches!(status.code, 400 | 410) && !token.is_empty() => {
+                self.token_refused(pages, *status)
             }
             Err(failure) => {
-                self.state = State::Paging {
-                    floor,
-                    items,
-                    next: Some(token),
-                    version,
-                };
+                // The token is worth nothing to a server that comes back with another history.
+                self.state = State::Paging(Pages {
+                    verify: true,
+                    ..pages
+                });
                 Err(self.failed(failure))
             }
         }
+    }
+
+    /// The page that `token` leads to. `None` if the server has gone back behind what is known.
+    async fn next_page(
+        &mut self,
+        pages: &Pages<K>,
+        token: &str,
+    ) -> Result<Option<Page<K>>, Failure> {
+        let is_first = token.is_empty();
+        if pages.verify && !is_first && self.has_gone_back(pages.floor).await? {
+            return Ok(None);
+        }
+        let page = self.collection.page::<K>(self.page_size, token).await?;
+        // Later pages have the version of the first, or of when the server offered to go on.
+        let is_ahead = is_first && self.is_ahead(pages.floor, &page.metadata.resource_version);
+        Ok((!is_ahead).then_some(page))
+    }
+
+    /// The server may offer to go on from where we are, in a later version, however slowly objects are taken. Else the list begins
+    /// again, in larger pages.
+    fn token_refused(
+        &mut self,
+        mut pages: Pages<K>,
+        status: Status,
+    ) -> Result<Option<Update<K>>, WatchError> {
+        let refusal = refused(&status);
+        let offer = status
+            .metadata
+            .and_then(|metadata| metadata.continue_)
+            .filter(|token| !token.is_empty() && !pages.next_is_offer);
+        if offer.is_some() {
+            pages.next = offer;
+            pages.next_is_offer = true;
+            self.state = State::Paging(pages);
+            return Ok(None);
+        }
+        self.page_size = (self.page_size * 4).min(MAX_PAGE_SIZE);
+        self.state = State::Paging(Pages::new(pages.floor));
+        self.strikes.tokens += 1;
+        if self.strikes.tokens >= 2 {
+            return Err(refusal);
+        }
+        Ok(None)
     }
 
     pub(super) async fn stream_list(
@@ -171,7 +224,7 @@ impl<K: Versioned> Machine<K> {
                     self.start_over();
                     return Ok(None);
                 }
-                self.strikes = Strikes::default();
+                self.strikes.lists = 0;
                 self.state = State::Watching {
                     version: version.clone(),
                     watch,

@@ -178,6 +178,33 @@ async fn a_streaming_list_that_is_cut_off_begins_again_and_then_by_pages() {
 }
 
 #[tokio::test]
+async fn a_streaming_list_that_is_refused_twice_goes_by_pages() {
+    let requests = expect(
+        vec![
+            status(504, "timeout"),
+            Reply::Cut,
+            status(504, "timeout"),
+            page(10, [1], ""),
+        ],
+        WatchConfig {
+            streaming_lists: true,
+            ..paged()
+        },
+        &[
+            "error:refused",
+            "error:unreachable",
+            "error:refused",
+            "init:first_start",
+            "list 1",
+            "done 10",
+        ],
+    )
+    .await;
+    assert!(requests[2].contains("sendInitialEvents"), "{requests:?}");
+    assert_eq!(requests[3], "limit=2");
+}
+
+#[tokio::test]
 async fn a_start_version_is_resumed_without_a_list() {
     let requests = expect(
         vec![page(9, [], ""), Reply::Frames(added([6]), Then::Silence)],
@@ -272,6 +299,78 @@ async fn fault_42_a_server_may_be_restored_while_all_is_listed() {
             "list 2",
             "done 20",
         ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn fault_42_a_server_may_be_restored_between_two_pages() {
+    let told = ["init:first_start", "list 1", "list 2"];
+    let restored = ["init:ahead", "list 1", "done 20"];
+    for refusal in [
+        status(500, "required revision is a future revision"),
+        Reply::Cut,
+    ] {
+        let error = match refusal {
+            Reply::Cut => "error:unreachable",
+            _ => "error:refused",
+        };
+        let replies = vec![
+            page(900, [1, 2], "token"),
+            refusal,
+            page(20, [1], ""),
+            page(20, [1], ""),
+        ];
+        let story = [&told[..], &[error], &restored].concat();
+        expect(replies, paged(), &story).await;
+    }
+    // A server that only was away goes on with the list.
+    let replies = vec![
+        page(900, [1, 2], "token"),
+        status(500, "going down"),
+        page(901, [1], "another"),
+        page(900, [3], ""),
+    ];
+    let story = [&told[..], &["error:refused", "list 3", "done 900"]].concat();
+    let requests = expect(replies, paged(), &story).await;
+    assert_eq!(requests[2..4], ["limit=1", "limit=2&continue=token"]);
+}
+
+#[tokio::test]
+async fn fault_42_a_list_that_begins_again_remembers_how_far_the_server_was() {
+    // Its versions have passed what was known at the start, and not what the list was of.
+    let replies = vec![
+        page(20, [], ""),
+        Reply::Frames(vec![failure(410, "Expired")], Then::CloseLater),
+        page(900, [8], "token"),
+        status(410, "expired"),
+        page(20, [1, 8], ""),
+        page(20, [1, 8], ""),
+    ];
+    let story = [
+        "open 5",
+        "init:expired",
+        "list 8",
+        "init:ahead",
+        "list 1",
+        "list 8",
+        "done 20",
+    ];
+    expect(replies, resumed(5), &story).await;
+}
+
+#[tokio::test]
+async fn fault_42_etcd_may_be_restored_behind_a_server_that_stays() {
+    // Watches from a version of the old history are silent, and end in good order.
+    expect(
+        vec![
+            page(900, [], ""),
+            Reply::Frames(vec![], Then::CloseLater),
+            page(20, [], ""),
+            page(20, [1], ""),
+        ],
+        resumed(900),
+        &["open 900", "init:ahead", "list 1", "done 20"],
     )
     .await;
 }
@@ -372,7 +471,13 @@ async fn fault_15_a_version_that_fails_twice_is_given_up() {
 async fn a_version_from_which_every_watch_closes_at_once_is_given_up() {
     let closed = || Reply::Frames(vec![], Then::Close);
     expect(
-        vec![page(20, [], ""), closed(), closed(), page(20, [6], "")],
+        vec![
+            page(20, [], ""),
+            closed(),
+            page(20, [], ""),
+            closed(),
+            page(20, [6], ""),
+        ],
         resumed(5),
         &[
             "open 5",
@@ -529,6 +634,20 @@ async fn fault_18_a_list_whose_token_expires_for_good_begins_again() {
 }
 
 #[tokio::test]
+async fn fault_18_a_token_that_the_server_does_not_know_begins_the_list_again() {
+    expect(
+        vec![
+            page(10, [1], "token"),
+            status(400, "continue key is not valid"),
+            page(15, [1, 2], ""),
+        ],
+        paged(),
+        &["init:first_start", "list 1", "list 1", "list 2", "done 15"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn fault_23_where_events_are_heavy_pages_have_fewer() {
     let Reply::Status(code, text) = page(10, [1], "first") else {
         panic!("a page")
@@ -568,15 +687,33 @@ async fn nothing_the_server_does_makes_a_busy_loop() {
     let expired = (0..1000).map(|_| Reply::Frames(vec![failure(410, "Expired")], Then::Close));
     // A server that lists, and then no longer has the version of its own list.
     let forgetful = (0..500).flat_map(|_| [page(20, [], ""), status(410, "Gone")]);
-    for replies in [
-        closed.collect::<Vec<_>>(),
-        refused.collect(),
-        expired.collect(),
-        forgetful.collect(),
+    let streamed = (0..1000).map(|_| {
+        let frames = vec![end_of_list(20), failure(410, "Expired")];
+        Reply::Frames(frames, Then::Close)
+    });
+    // Or not its own tokens, not even those that it offers.
+    let disowned = (0..500).flat_map(|_| [page(20, [], "token"), status(410, "Gone")]);
+    let offer = r#"{"kind":"Status","code":410,"metadata":{"continue":"later"}}"#;
+    let offered = (0..1000).map(|turn| match turn {
+        0 => page(20, [], "token"),
+        _ => Reply::Status(410, offer.into()),
+    });
+    let streaming = WatchConfig {
+        streaming_lists: true,
+        ..paged()
+    };
+    for (replies, config) in [
+        (closed.collect::<Vec<_>>(), resumed(5)),
+        (refused.collect(), resumed(5)),
+        (expired.collect(), resumed(5)),
+        (forgetful.collect(), resumed(5)),
+        (streamed.collect(), streaming),
+        (disowned.collect(), paged()),
+        (offered.collect(), paged()),
     ] {
         let server = Server::start(replies).await;
         let backoff = crate::source::Reconnects::new();
-        let watch = watcher::<Event>(server.client.clone(), resumed(5)).backoff(backoff);
+        let watch = watcher::<Event>(server.client.clone(), config).backoff(backoff);
         // The watch's only time limit here: three seconds of whatever it does. Waits double from 0.2 s.
         let _ = timeout(Duration::from_secs(3), watch.for_each(|_| async {})).await;
         let requests = server.requests().len();
