@@ -80,6 +80,11 @@ const LAST: Duration = Duration::from_secs(2);
 // === impl BufferConfig ===
 
 impl BufferConfig {
+    /// Whether it can be opened now. Leaves it closed.
+    pub fn try_open(&self) -> Result<(), BufferError> {
+        Log::open(&self.path, self.max_bytes).map(drop)
+    }
+
     /// Looks at a buffer that is not opened.
     pub fn look(&self) -> io::Result<Held> {
         Log::look(&self.path)

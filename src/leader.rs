@@ -62,7 +62,8 @@ impl Candidate {
         if matches!(self.coordination, Coordination::Lease(_)) {
             // Another may be delivering still, from whom nobody takes the Lease who can't.
             let receivers = Config::of_text(&self.text, &self.path)?.config.receivers;
-            let problems = Pipeline::problems(receivers);
+            let mut problems = Pipeline::closed_buffers(&receivers);
+            problems.extend(Pipeline::problems(receivers));
             if !problems.is_empty() {
                 bail!(ConfigError::of(&self.path, problems));
             }
@@ -81,7 +82,7 @@ impl Candidate {
             };
             self.status.lead(app.health.clone(), app.account());
             self.cluster.metrics().leads(true);
-            let in_use = app.in_use.clone();
+            let (in_use, account) = (app.in_use.clone(), app.account());
             tokio::select! {
                 ended = app.run(shutdown.clone(), grace) => {
                     self.coordination.give_back().await;
@@ -90,6 +91,7 @@ impl Candidate {
                 () = self.coordination.lost() => {}
             }
             // Everything that delivered has been dropped: what it held is with the successor, which reads it again.
+            account.hand_over();
             self.cluster.metrics().leads(false);
             if let Some(text) = in_use.borrow().as_ref() {
                 self.text.clone_from(text);

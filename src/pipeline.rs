@@ -157,6 +157,16 @@ impl Pipeline {
         problems
     }
 
+    /// The buffers that can't be used. Another process may hold one of them.
+    pub fn closed_buffers(receivers: &[ReceiverConfig]) -> Vec<Problem> {
+        let opened = receivers.iter().filter_map(|config| {
+            let error = config.buffer.as_ref()?.try_open().err()?;
+            let told = Problem::nowhere(crate::telemetry::chain(&error));
+            Some(located(told.into(), &config.location))
+        });
+        opened.flatten().collect()
+    }
+
     /// What comes of the events, now and at the end.
     pub fn account(&self) -> Account {
         Account {
@@ -341,16 +351,9 @@ impl Account {
         }
         let table = self.table();
         let legs = table.legs.iter().map(|leg| Arc::clone(&leg.outlet));
+        self.hand_over();
         for outlet in legs.chain(table.removed.outlets()) {
             let (receiver, events) = (&outlet.name, outlet.left());
-            let missed = outlet.missed();
-            if missed > 0 {
-                warn!(
-                    receiver,
-                    events = missed,
-                    "ended before the receiver had what it has missed: the next start reads what is left of it, and counts none that have expired"
-                );
-            }
             if events == 0 {
                 continue;
             }
@@ -365,6 +368,22 @@ impl Account {
             } else {
                 warn!(receiver, events, "ended with events that were not taken");
                 self.metrics.abandoned(receiver, events);
+            }
+        }
+    }
+
+    /// Says what receivers have missed, which whoever goes on from the checkpoint knows nothing of.
+    pub fn hand_over(&self) {
+        let table = self.table();
+        let legs = table.legs.iter().map(|leg| Arc::clone(&leg.outlet));
+        for outlet in legs.chain(table.removed.outlets()) {
+            let missed = outlet.missed();
+            if missed > 0 {
+                warn!(
+                    receiver = outlet.name,
+                    events = missed,
+                    "ended before the receiver had what it has missed: the next start reads what is left of it, and counts none that have expired"
+                );
             }
         }
     }

@@ -4,7 +4,7 @@
 //! nothing downstream takes more, the watch is closed, and resumed from the same version when there is room again.
 //!
 //! What it hands on twice: after an outage that the API server's history (five minutes) does not bridge, nothing; after
-//! a first list that was cut off, that list again. What it can't hand on: what has expired (an hour) while no watch was
+//! a list that was cut off, or that took longer than this history, part of that list. What it can't hand on: what has expired (an hour) while no watch was
 //! open, of which it tells from when to when. Documents have ids that make this harmless in OpenSearch.
 
 use std::pin::pin;
@@ -15,11 +15,12 @@ use futures::StreamExt as _;
 use kube::Client;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::utils::Backoff as StreamBackoff;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::collection::WatchError;
+use self::coverage::{Coverage, Gap};
 use self::watcher::{InitReason, Update, Versioned, WatchConfig};
 use crate::batch::QueueSender;
 use crate::event::{Event, Time};
@@ -31,6 +32,7 @@ use crate::retry::{Backoff, RetryLimits};
 
 pub mod client;
 pub mod collection;
+mod coverage;
 pub mod frames;
 pub mod latest;
 #[cfg(test)]
@@ -76,12 +78,7 @@ pub struct Source {
     queue: Arc<QueueSender>,
     progress: Arc<Progress>,
     position: Position,
-    /// Some receiver has had something of the last list: nothing can have expired that nobody has seen.
-    had_by_some: bool,
-    /// Since when no watch is open that is known to go on from where the one before was, if none is.
-    unwatched_since: Option<Time>,
-    /// A watch was opened, and has not failed since.
-    is_open: bool,
+    coverage: Coverage,
 }
 
 /// How far the Source is.
@@ -101,8 +98,8 @@ struct Position {
 
 /// How long an open watch goes unread while the queue is full. A hiccup is not worth a reconnect.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// What was written in a shorter time is listed, unless `--event-ttl` is shorter than this; it is an hour by default.
-const SHORTEST_TTL: Duration = Duration::from_mins(5);
+/// How long what waits for another source to start over waits before it looks again whether it has to.
+const OTHER_HISTORY: Duration = Duration::from_secs(2);
 /// Objects a page of a list: a megabyte or so.
 const PAGE_SIZE: u32 = 1000;
 
@@ -127,8 +124,7 @@ impl Source {
             streaming_lists: config.on_other_history == OnOtherHistory::StartOver,
         };
         Self {
-            unwatched_since: config.unwatched_since,
-            is_open: false,
+            coverage: Coverage::new(config.unwatched_since),
             client,
             config,
             metrics,
@@ -136,7 +132,6 @@ impl Source {
             queue,
             progress,
             position,
-            had_by_some: false,
         }
     }
 
@@ -160,7 +155,7 @@ impl Source {
                 );
             }
             self.metrics.queue_full();
-            self.unwatched_since.get_or_insert_with(Time::now);
+            self.coverage.interrupted(Time::now());
             self.queue.push(Arc::clone(&event)).await;
             // Room for one event would be taken up at once, and the watch closed again.
             self.queue.half_empty().await;
@@ -188,12 +183,16 @@ impl Source {
             let event = match update {
                 Ok(Update::Init { reason, streamed }) => {
                     if reason == InitReason::Ahead {
-                        self.start_over().await;
+                        if self.config.on_other_history == OnOtherHistory::Wait {
+                            // Unless the server has passed the version by then, which nobody else may have seen.
+                            sleep(OTHER_HISTORY).await;
+                            return None;
+                        }
+                        self.start_over();
                     }
                     self.position.listing = true;
                     self.position.streamed = streamed;
-                    self.had_by_some = false;
-                    self.is_open = false;
+                    self.coverage.list_begins(Time::now());
                     self.metrics
                         .lists
                         .with_label_values(&[reason.as_str()])
@@ -210,7 +209,7 @@ impl Source {
                     reaches_back,
                 }) => {
                     debug!(namespace = self.namespace(), version, "listed");
-                    self.watched_again(reaches_back || self.position.version.is_none());
+                    self.listed(reaches_back);
                     self.progress.read_to(&version);
                     self.position = Position {
                         version: Some(version),
@@ -224,16 +223,12 @@ impl Source {
                 }
                 Ok(Update::Opened(version)) => {
                     debug!(namespace = self.namespace(), version, "watching");
-                    // The API server opens one from any version, and says in it that it has expired. One that has ended in good
-                    // order had not.
-                    if std::mem::replace(&mut self.is_open, true) {
-                        self.watched_again(true);
-                    }
+                    self.coverage.opened();
                     self.connected(&mut outage);
                     continue;
                 }
                 Ok(Update::Delete(version) | Update::Progress(version)) => {
-                    self.watched_again(true);
+                    self.coverage.goes_on();
                     self.move_to(&version);
                     continue;
                 }
@@ -259,7 +254,7 @@ impl Source {
                 return Some(event);
             }
             if !self.position.listing {
-                self.watched_again(true);
+                self.coverage.goes_on();
                 self.move_to(event.resource_version());
             }
         }
@@ -271,38 +266,32 @@ impl Source {
         self.progress.read_to(version);
     }
 
-    /// A watch goes on, and if `is_whole` with everything that has happened meanwhile.
-    fn watched_again(&mut self, is_whole: bool) {
-        let Some(since) = self.unwatched_since.take().filter(|_| !is_whole) else {
-            return;
-        };
-        if since.age(Time::now()) < SHORTEST_TTL {
-            return;
-        }
-        if self.config.on_other_history == OnOtherHistory::Wait {
-            return;
-        }
-        if self.had_by_some {
-            warn!(
+    fn listed(&mut self, reaches_back: bool) {
+        let is_whole = reaches_back || self.position.version.is_none();
+        let is_open = self.position.streamed;
+        let gap = self.coverage.listed(is_whole, is_open, Time::now());
+        // Whose receiver is parked has an account of what it misses.
+        let gap = gap.filter(|_| self.config.on_other_history == OnOtherHistory::StartOver);
+        match gap {
+            None => {}
+            Some(Gap::OfOne) => warn!(
                 namespace = self.namespace(),
                 "a receiver was far behind the others at the start: what it had missed may have expired, and how much is not known"
-            );
-            return;
+            ),
+            Some(Gap::OfAll(since)) => {
+                self.metrics.gaps.inc();
+                warn!(
+                    namespace = self.namespace(),
+                    from = %since.seconds(),
+                    to = %Time::now().seconds(),
+                    "no watch was open, and nothing that is older is left: events of that time may have expired unseen"
+                );
+            }
         }
-        self.metrics.gaps.inc();
-        warn!(
-            namespace = self.namespace(),
-            from = %since.seconds(),
-            to = %Time::now().seconds(),
-            "no watch was open, and nothing that is older is left: events of that time may have expired unseen"
-        );
     }
 
     /// The versions that are known say nothing about the API server any more.
-    async fn start_over(&mut self) {
-        if self.config.on_other_history == OnOtherHistory::Wait {
-            return std::future::pending().await;
-        }
+    fn start_over(&mut self) {
         warn!(
             namespace = self.namespace(),
             "the API server has another history, as if restored from a backup: all of its events are read"
@@ -359,7 +348,9 @@ impl Source {
         }
         let resume = self.progress.read();
         let version = resume.at(event.resource_version());
-        self.had_by_some |= (1..=self.progress.known()).contains(&version.version);
+        if (1..=self.progress.known()).contains(&version.version) {
+            self.coverage.had_by_some();
+        }
         event.origin = Origin {
             watch: self.config.watch,
             resume,
@@ -380,9 +371,8 @@ impl Source {
     }
 
     fn failed(&mut self, error: &WatchError, outage: &mut Outage) {
-        self.is_open = false;
         self.metrics.failed(error.cause());
-        self.unwatched_since.get_or_insert_with(Time::now);
+        self.coverage.interrupted(Time::now());
         let text = crate::telemetry::chain(error);
         self.health.failed(&text);
         // Once per failure: repetitions say nothing new.

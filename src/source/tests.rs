@@ -14,6 +14,16 @@ struct Reading {
 
 impl Reading {
     fn start(server: &Server, progress: Progress, since: Time, room: usize) -> Self {
+        Self::of(server, progress, since, room, OnOtherHistory::StartOver)
+    }
+
+    fn of(
+        server: &Server,
+        progress: Progress,
+        since: Time,
+        room: usize,
+        on_other_history: OnOtherHistory,
+    ) -> Self {
         let (events, queued) = queue(room);
         let (progress, shutdown) = (Arc::new(progress), CancellationToken::new());
         let metrics = Metrics::new(None).unwrap();
@@ -23,7 +33,7 @@ impl Reading {
             since,
             unwatched_since: Some(Time::EPOCH),
             watch: 0,
-            on_other_history: OnOtherHistory::StartOver,
+            on_other_history,
             watch_timeout: Duration::from_secs(120),
             watch_grace: Duration::from_secs(10),
         };
@@ -113,6 +123,19 @@ async fn fault_42_what_is_listed_after_a_restore_is_listed_whole_even_if_it_is_c
         seen.extend(reading.next(1).await);
     }
     assert_eq!(reading.progress.read().history, 1);
+}
+
+#[tokio::test]
+async fn fault_42_who_waits_for_another_to_start_over_looks_again() {
+    let server = Server::start(vec![
+        page(4, [], ""),
+        // It has passed all that is known before anybody else has looked.
+        page(950, [], ""),
+        Reply::Frames(added([951]), Then::Silence),
+    ])
+    .await;
+    let mut reading = Reading::of(&server, at(900), Time::EPOCH, WIDE, OnOtherHistory::Wait);
+    assert_eq!(reading.next(1).await, ["951"]);
 }
 
 #[tokio::test]

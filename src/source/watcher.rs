@@ -305,7 +305,7 @@ impl<K: Versioned> Machine<K> {
                 // Silence is also what a server sends whose etcd has been put back to before the version.
                 self.state = State::Idle {
                     version: version.clone(),
-                    verify: watch.received == 0,
+                    verify: true,
                 };
                 if !early {
                     return Ok(None);
@@ -337,11 +337,12 @@ impl<K: Versioned> Machine<K> {
         if status.code == 410 {
             return self.expired(version);
         }
-        // "etcd event received with PrevKv=nil" is a 500 that stays as long as we ask for this version.
+        // "etcd event received with PrevKv=nil" is a 500 that stays as long as we ask for this version. An etcd without a leader is
+        // one too, which is over before the server says how far it is.
         self.strikes.failed += 1;
         self.state = State::Idle {
             version: version.to_owned(),
-            verify: false,
+            verify: true,
         };
         if self.strikes.failed >= 2 {
             self.relist(version, InitReason::Failing);

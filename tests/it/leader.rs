@@ -159,17 +159,19 @@ async fn the_lease_keeps_the_checkpoint_of_a_single_process() {
                 .holder_identity
         };
         let before = holder().await;
-        let bad = format!("{config}- {{name: bad, file: {{path: x, layout: {{a: \"{{{{\"}}}}}}\n");
-        let (code, log) = Exporter::spawn(&cluster.kubeconfig, &bad).ended().await;
-        assert!(
-            code != Some(0) && log.contains("receivers[2].file.layout"),
-            "{log}"
-        );
-        assert_eq!(
-            holder().await,
-            before,
-            "one that can't run takes it from nobody"
-        );
+        for (bad, words) in [
+            (
+                "file: {path: x, layout: {a: \"{{\"}}",
+                "receivers[2].file.layout",
+            ),
+            ("stdout: {}, buffer: {path: /dev/null/x}", "/dev/null/x"),
+        ] {
+            let bad = format!("{config}- {{name: bad, {bad}}}\n");
+            let (code, log) = Exporter::spawn(&cluster.kubeconfig, &bad).ended().await;
+            assert!(code != Some(0) && log.contains(words), "{log}");
+            let now = holder().await;
+            assert_eq!(now, before, "one that can't run takes it from nobody");
+        }
         exporter.signal("-KILL");
         exporter.ended().await;
     }

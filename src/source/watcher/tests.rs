@@ -361,18 +361,22 @@ async fn fault_42_a_list_that_begins_again_remembers_how_far_the_server_was() {
 
 #[tokio::test]
 async fn fault_42_etcd_may_be_restored_behind_a_server_that_stays() {
-    // Watches from a version of the old history are silent, and end in good order.
-    expect(
-        vec![
+    // Watches from a version of the old history are silent, whatever came before, and end in good order.
+    for had in [None, Some(901)] {
+        let had_so_far = had.map(|version| format!("apply {version}"));
+        let story: Vec<&str> = ["open 900"]
+            .into_iter()
+            .chain(had_so_far.as_deref())
+            .chain(["init:ahead", "list 1", "done 20"])
+            .collect();
+        let replies = vec![
             page(900, [], ""),
-            Reply::Frames(vec![], Then::CloseLater),
+            Reply::Frames(added(had), Then::CloseLater),
             page(20, [], ""),
             page(20, [1], ""),
-        ],
-        resumed(900),
-        &["open 900", "init:ahead", "list 1", "done 20"],
-    )
-    .await;
+        ];
+        expect(replies, resumed(900), &story).await;
+    }
 }
 
 #[tokio::test]
@@ -450,6 +454,7 @@ async fn fault_15_a_version_that_fails_twice_is_given_up() {
         vec![
             page(20, [], ""),
             compacted(),
+            page(20, [], ""),
             compacted(),
             page(20, [6], ""),
         ],
@@ -465,6 +470,30 @@ async fn fault_15_a_version_that_fails_twice_is_given_up() {
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn fault_15_an_etcd_without_leader_says_nothing_against_a_version() {
+    let requests = expect(
+        vec![
+            page(20, [], ""),
+            Reply::Frames(vec![failure(500, "etcdserver: no leader")], Then::Close),
+            status(500, "etcdserver: no leader"),
+            page(20, [], ""),
+            Reply::Frames(added([6, 7]), Then::Silence),
+        ],
+        resumed(5),
+        &[
+            "open 5",
+            "error:refused",
+            "error:refused",
+            "open 5",
+            "apply 6",
+            "apply 7",
+        ],
+    )
+    .await;
+    assert_eq!(requests[2..4], ["limit=1", "limit=1"]);
 }
 
 #[tokio::test]
