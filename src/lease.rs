@@ -43,6 +43,8 @@ pub struct Lease {
     api: Arc<Api<Object>>,
     config: Arc<LeaseConfig>,
     state: Arc<Mutex<State>>,
+    /// The checkpoint that was to be kept and could not be.
+    unsaved: Arc<watch::Sender<Option<String>>>,
     /// When the last write that has succeeded began.
     renewed: Arc<watch::Sender<Instant>>,
 }
@@ -105,24 +107,27 @@ impl Lease {
             api: Arc::new(Api::namespaced(client, &config.namespace)),
             config: Arc::new(config),
             state: Arc::default(),
+            unsaved: Arc::default(),
             renewed: Arc::new(watch::Sender::new(Instant::now())),
         }
     }
 
-    /// Waits until it is ours; returns the checkpoint that is in it.
+    /// Waits until it is ours; returns the checkpoint that is in it. If nobody else has had it since, the one that was to be in it.
     pub async fn acquire(&self) -> Option<String> {
         let mut told = false;
         loop {
             let mut state = self.state.lock().await;
             match self.try_acquire(&mut state).await {
-                Ok(()) => {
+                Ok(is_ours_still) => {
+                    let unsaved = self.unsaved.send_replace(None);
+                    let unsaved = unsaved.filter(|_| is_ours_still);
                     state.outage.over();
                     info!(
                         lease = self.config.name,
                         identity = self.config.identity,
                         "leading"
                     );
-                    return state.checkpoint();
+                    return unsaved.or_else(|| state.checkpoint());
                 }
                 Err(LeaseError::Lost(holder)) => {
                     state.outage.over();
@@ -214,9 +219,12 @@ impl Lease {
         if checkpoint.len() > MAX_CHECKPOINT {
             return Err(LeaseError::TooLarge(checkpoint.len()));
         }
+        self.unsaved.send_replace(Some(checkpoint.to_owned()));
         let mut state = self.state.lock().await;
         self.write_ours(&mut state, Some(checkpoint), Some(&self.config.identity))
-            .await
+            .await?;
+        self.unsaved.send_replace(None);
+        Ok(())
     }
 
     /// Gives it back, if it is still ours.
@@ -225,12 +233,16 @@ impl Lease {
         self.write_ours(&mut state, None, None).await
     }
 
-    async fn try_acquire(&self, state: &mut State) -> Result<(), LeaseError> {
+    /// Whether nobody else has had it since it was ours.
+    async fn try_acquire(&self, state: &mut State) -> Result<bool, LeaseError> {
+        let identity = &self.config.identity;
         self.read(state).await?;
-        if let Some(holder) = state.holder_before_expiry(&self.config.identity) {
+        if let Some(holder) = state.holder_before_expiry(identity) {
             return Err(LeaseError::Lost(holder));
         }
-        self.write(state, None, Some(&self.config.identity)).await
+        let is_ours_still = state.holder().as_ref() == Some(identity);
+        self.write(state, None, Some(identity)).await?;
+        Ok(is_ours_still)
     }
 
     /// Writes it; once more if something else of it has changed meanwhile.

@@ -203,6 +203,29 @@ async fn fault_34_the_holder_steps_back_in_time_even_if_a_checkpoint_is_being_wr
 }
 
 #[tokio::test(start_paused = true)]
+async fn fault_34_who_leads_again_goes_on_where_it_was_and_another_where_that_was_written() {
+    for by_another in [false, true] {
+        let server = Server::default();
+        let first = server.lease("first");
+        first.acquire().await;
+        first.save("marks").await.unwrap();
+        server.down(Some(500));
+        first.save("more").await.unwrap_err();
+        first.hold().await;
+        server.down(None);
+        if by_another {
+            let second = server.lease("second");
+            assert_eq!(second.acquire().await.unwrap(), "marks");
+            second.release().await.unwrap();
+        }
+        let expected = if by_another { "marks" } else { "more" };
+        assert_eq!(first.acquire().await.unwrap(), expected);
+        first.save("newer").await.unwrap();
+        assert_eq!(first.acquire().await.unwrap(), "newer");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn fault_34_a_short_outage_costs_nothing() {
     let server = Server::default();
     let first = server.lease("first");

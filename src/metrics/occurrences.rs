@@ -46,11 +46,13 @@ impl Occurrences {
             .or_else(|| self.older.get(&id))
             .copied();
         // An event that was counting before we saw it has happened once that we know of.
-        let happened = before.map_or(1, |before| (count - before).max(0));
+        let happened = before.map_or(1, |before| count.saturating_sub(before).max(0));
         if self.counts.len() >= MAX_COUNTS {
             self.older = std::mem::take(&mut self.counts);
         }
-        self.counts.insert(id, count);
+        // A version that comes late has been counted with the one after it.
+        let most = before.map_or(count, |before| before.max(count));
+        self.counts.insert(id, most);
         self.series(event)
             .inc_by(u64::try_from(happened).unwrap_or(0));
     }
@@ -103,7 +105,7 @@ mod tests {
         let metrics = Metrics::new(None).unwrap();
         let router = metrics.router();
         // Seen first at 5: one occurrence that we know of. Then four more, a replay, and a new event of no count.
-        for (uid, count) in [("a", 5), ("a", 9), ("a", 9), ("a", 5), ("b", 0)] {
+        for (uid, count) in [("a", 5), ("a", 9), ("a", 9), ("a", 5), ("a", 9), ("b", 0)] {
             router.happened(&event(uid, "BackOff", count));
         }
         assert_eq!(value(&metrics, &["", "BackOff", "", ""]), 6);
