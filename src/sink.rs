@@ -191,9 +191,9 @@ impl SinkConfig {
     }
 
     /// What of it runs, and does something else than it seems to.
-    pub fn lint(&self, warnings: &mut Vec<Problem>) {
+    pub fn lint(&self, compat: Compat, warnings: &mut Vec<Problem>) {
         match self {
-            Self::OpenSearch(config, _) => config.lint(warnings),
+            Self::OpenSearch(config, _) => config.lint(compat, warnings),
             Self::Webhook(config) => config.lint(warnings),
             Self::Loki(config) => config.lint(warnings),
             Self::Stdout(_)

@@ -219,7 +219,7 @@ impl ReceiverFile {
         let buffer = check.ok(buffer.transpose()).flatten();
         let sink = check.ok(self.sink(is_whole))??;
         if is_whole {
-            sink.lint(&mut check.warnings);
+            sink.lint(compat, &mut check.warnings);
             if let Some(given) = &in_flight
                 && given.value > 1
                 && sink.max_in_flight().is_none()

@@ -503,6 +503,14 @@ fn what_has_no_effect_or_one_that_nobody_wants_is_told() {
             "receivers[0].maxInFlight: without effect: what this receiver writes to takes one batch after the other",
         ),
         (
+            receiver("opensearch: {dataStream: a, layout: {m: x}}"),
+            "receivers[0].opensearch.dataStream: its documents have no `@timestamp`",
+        ),
+        (
+            receiver("compat: strict, opensearch: {dataStream: a}"),
+            "receivers[0].opensearch.dataStream: its documents have no `@timestamp`",
+        ),
+        (
             receiver("opensearch: {index: a, passwordFile: /p}"),
             "opensearch.passwordFile: without effect: a password needs a `username`",
         ),

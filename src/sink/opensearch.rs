@@ -21,13 +21,13 @@ use url::Url;
 
 use self::aws::AwsConfig;
 use self::bulk::{Action, Operation};
+use self::error::{is_its_own, refusal};
 use self::host::{Answer, Hosts};
 use self::index::Target;
 use self::setup::{Plan, SetUpFirst, SetupConfig};
-use super::body::Body;
-use super::http::{TlsConfig, classify, reason, retry_after};
+use super::body::{self, Body};
+use super::http::{TlsConfig, classify, retry_after};
 use super::preview::Preview;
-use super::templates::lint_no_value;
 use super::{Receipt, Rejection, SendError, SendErrorKind, Sink, SinkSettings};
 use crate::event::Event;
 use crate::yaml::{Located, Problem, Problems, Switch, Value};
@@ -35,8 +35,10 @@ use crate::yaml::{Located, Problem, Problems, Switch, Value};
 mod access;
 mod aws;
 pub mod bulk;
+mod error;
 mod host;
 pub mod index;
+mod lint;
 pub mod setup;
 
 /// The sink as the configuration gives it.
@@ -183,42 +185,6 @@ impl fmt::Debug for OpenSearchConfig {
 }
 
 impl OpenSearchConfig {
-    /// What of it has no effect.
-    pub fn lint(&self, warnings: &mut Vec<Problem>) {
-        if !self.document_type.is_empty() {
-            warnings.push(self.document_type.problem(
-                "without effect: no server that is left knows types of documents; leave it out",
-            ));
-        }
-        // Both alike are common, and harmless.
-        let differs = self.index.value != self.index_format.value;
-        if differs && !self.index.is_empty() && !self.index_format.is_empty() {
-            warnings.push(
-                self.index.problem(
-                    "without effect: `indexFormat` comes before it; leave one of them out",
-                ),
-            );
-        }
-        for text in [&self.index, &self.index_format, &self.data_stream] {
-            lint_no_value(text, warnings);
-        }
-        Target::lint(&self.index, &self.index_format, warnings);
-        setup::lint(self, warnings);
-        // One that is there and empty may stand for a variable that is not set everywhere.
-        let [username, password, ..] = self.credentials();
-        let pairs = [
-            (password, username, "a password needs a `username`"),
-            (username, password, "a user needs a `password`"),
-        ];
-        for (given, missing, wrong) in pairs {
-            if !given.is_empty() && !missing.is_given() {
-                let message =
-                    format!("without effect: {wrong}, and requests go out without either");
-                warnings.push(given.place().problem(message));
-            }
-        }
-    }
-
     fn target(&self) -> Result<Target, Problem> {
         let (index, format, stream) = (&self.index, &self.index_format, &self.data_stream);
         if !stream.value.is_empty() {
@@ -245,6 +211,12 @@ impl OpenSearchConfig {
     fn is_serverless(&self, host: &Url) -> bool {
         let signed = self.aws.as_ref().is_some_and(AwsConfig::is_for_serverless);
         signed || aws::is_serverless(host)
+    }
+
+    /// What documents are instead of ours.
+    fn layout(&self) -> Option<&Value> {
+        let layout = self.layout.as_ref().map(|layout| &layout.value);
+        layout.filter(|layout| !body::is_empty(layout))
     }
 
     fn ids(&self) -> Ids {
@@ -425,7 +397,7 @@ impl OpenSearch {
 
     fn refused(&self, answer: &Answer, kind: SendErrorKind, packed: bool) -> SendError {
         let status = answer.status;
-        let reason = reason(status, &answer.body);
+        let reason = refusal(status, &answer.body);
         let retry_after = retry_after(&answer.headers);
         let error = |kind| SendError {
             kind,
@@ -470,13 +442,6 @@ impl Sink for OpenSearch {
         self.encode_one(event, &mut lines)?;
         Ok(Preview::of_bulk(&lines, self.hosts.bulk_url()))
     }
-}
-
-/// Whether an error is that of `_bulk`, rather than of something in front of it, or of a path where it is not: the server
-/// tells that as a text.
-fn is_its_own(answer: &[u8]) -> bool {
-    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
-    answer.pointer("/error/type").is_some()
 }
 
 fn compress(request: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -25,13 +25,13 @@ receivers:
 }
 
 /// A replay that goes on while the test does something about the server.
-struct Replay {
+pub struct Replay {
     child: Child,
     folder: tempfile::TempDir,
 }
 
 impl Replay {
-    fn start(config: &str, events: &str) -> Self {
+    pub fn start(config: &str, events: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.yaml"), config).unwrap();
         std::fs::write(folder.path().join("events.jsonl"), events).unwrap();
@@ -46,15 +46,15 @@ impl Replay {
         Self { child, folder }
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    async fn logs(&self, words: &str) {
+    pub async fn logs(&self, words: &str) {
         eventually(words, async || self.log().contains(words)).await;
     }
 
-    async fn succeeds(mut self) {
+    pub async fn succeeds(mut self) {
         let mut status = None;
         eventually("the replay ends", async || {
             status = self.child.try_wait().unwrap();

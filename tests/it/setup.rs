@@ -197,6 +197,45 @@ async fn one_s_own_fields_outlive_an_overwrite() {
 }
 
 #[tokio::test]
+async fn a_data_stream_gets_no_name_that_an_index_has() {
+    let opensearch = OpenSearch::shared();
+    opensearch.call("PUT", "/taken-name", "").await;
+    let ism = Ism::before(&opensearch.url);
+    let output = setup(&config(&ism.url, &[("os", "dataStream: taken-name")]), &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("data stream taken-name: an index or an alias has this name"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_layout_writes_is_taken() {
+    let opensearch = OpenSearch::shared();
+    let layout = "layout: {source: \"{{ .Source.Component }}\", firstTimestamp: \"{{ .FirstTimestamp }}\", n: {reason: \"{{ .Reason }}\"}}";
+    let options = format!("index: layouts, useEventID: true, setup: true, {layout}");
+    let told = replay(&config(&opensearch.url, &[("os", &options)]), "layout");
+    assert!(told.contains("5 deliveries taken, 0 rejected"), "{told}");
+    let settings = opensearch.call("GET", "/layouts/_settings", "").await;
+    let codec = &settings["layouts"]["settings"]["index"]["codec"];
+    assert_eq!(codec, "best_compression", "it has the template: {settings}");
+}
+
+#[tokio::test]
+async fn indices_of_days_months_and_years_have_templates_of_their_own() {
+    let opensearch = OpenSearch::shared();
+    let ism = Ism::before(&opensearch.url);
+    let receivers = [
+        ("day", "indexFormat: \"spans-{2006.01.02}\""),
+        ("month", "indexFormat: \"spans-{2006.01}\""),
+        ("year", "indexFormat: \"spans-{2006}\""),
+    ];
+    let config = config(&ism.url, &receivers);
+    assert_eq!(outcomes(&setup(&config, &[])), vec!["created"; 12]);
+}
+
+#[tokio::test]
 async fn before_the_first_event_everything_is_made() {
     let opensearch = OpenSearch::shared();
     // It has no policies: that is told, and holds nothing back.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{LazyLock, OnceLock};
@@ -167,32 +168,15 @@ impl Cluster {
     }
 }
 
-/// An OpenSearch node.
-pub struct OpenSearch {
-    name: String,
+/// A node that answers as OpenSearch does.
+pub struct Node {
     pub url: String,
     pub certs: PathBuf,
-    pub http: reqwest::Client,
+    http: reqwest::Client,
 }
 
-impl OpenSearch {
-    /// The one that all tests share; each with indices of its own.
-    pub fn shared() -> &'static Self {
-        static SHARED: OnceLock<OpenSearch> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start("test-shared", &[], &[]))
-    }
-
-    /// The one with the security plugin that all tests share. It is at 127.0.0.2 too, which its certificate is not for.
-    pub fn secure() -> &'static Self {
-        static SECURE: OnceLock<OpenSearch> = OnceLock::new();
-        let settings = ["http.host=127.0.0.1,127.0.0.2"];
-        SECURE.get_or_init(|| Self::start("test-secure", &settings, &[("SECURE", "1")]))
-    }
-
-    pub fn start(name: &str, settings: &[&str], env: &[(&str, &str)]) -> Self {
-        let args = [&[name], settings].concat();
-        let exports = script("opensearch/up.sh", &args, env);
-        let certs = exports.get("OPENSEARCH_CERTS").cloned().unwrap_or_default();
+impl Node {
+    fn new(url: &str, certs: Option<&String>) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder()
             // Tests have runtimes of their own, and connections end with them.
@@ -202,25 +186,23 @@ impl OpenSearch {
             .build()
             .unwrap();
         Self {
-            name: name.to_owned(),
-            url: exports["OPENSEARCH_URL"].clone(),
-            certs: certs.into(),
+            url: url.to_owned(),
+            certs: certs.cloned().unwrap_or_default().into(),
             http,
         }
-    }
-
-    pub fn control(&self, action: &str) {
-        script("opensearch/ctl.sh", &[&self.name, action], &[]);
-    }
-
-    /// Ends it. Starting one of its name goes on from its data, on the same port.
-    pub fn stop(&self) {
-        script("opensearch/down.sh", &[&self.name], &[("DATA", "keep")]);
     }
 
     pub async fn call(&self, method: &str, path: &str, body: &str) -> Value {
         let (_, text) = self.ask(("admin", "admin-pw"), method, path, body).await;
         serde_json::from_str(&text).unwrap_or(Value::String(text))
+    }
+
+    /// Calls that have to succeed: method, path and body.
+    pub async fn call_all(&self, calls: &[(&str, &str, &str)]) {
+        for (method, path, body) in calls {
+            let answer = self.call(method, path, body).await;
+            assert_eq!(answer.get("error"), None, "{method} {path}: {answer}");
+        }
     }
 
     /// The status and the body of an answer to this user.
@@ -271,6 +253,54 @@ impl OpenSearch {
         self.call("GET", &format!("/{index}/_count"), "").await["count"]
             .as_u64()
             .unwrap_or(0)
+    }
+}
+
+/// An OpenSearch node.
+pub struct OpenSearch {
+    name: String,
+    node: Node,
+}
+
+impl OpenSearch {
+    /// The one that all tests share; each with indices of its own.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<OpenSearch> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start("test-shared", &[], &[]))
+    }
+
+    /// The one with the security plugin that all tests share. It is at 127.0.0.2 too, which its certificate is not for.
+    pub fn secure() -> &'static Self {
+        static SECURE: OnceLock<OpenSearch> = OnceLock::new();
+        let settings = ["http.host=127.0.0.1,127.0.0.2"];
+        SECURE.get_or_init(|| Self::start("test-secure", &settings, &[("SECURE", "1")]))
+    }
+
+    pub fn start(name: &str, settings: &[&str], env: &[(&str, &str)]) -> Self {
+        let args = [&[name], settings].concat();
+        let exports = script("opensearch/up.sh", &args, env);
+        let certs = exports.get("OPENSEARCH_CERTS");
+        Self {
+            name: name.to_owned(),
+            node: Node::new(&exports["OPENSEARCH_URL"], certs),
+        }
+    }
+
+    pub fn control(&self, action: &str) {
+        script("opensearch/ctl.sh", &[&self.name, action], &[]);
+    }
+
+    /// Ends it. Starting one of its name goes on from its data, on the same port.
+    pub fn stop(&self) {
+        script("opensearch/down.sh", &[&self.name], &[("DATA", "keep")]);
+    }
+}
+
+impl Deref for OpenSearch {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
     }
 }
 

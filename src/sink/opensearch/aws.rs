@@ -124,15 +124,24 @@ pub(super) fn is_serverless(host: &Url) -> bool {
     named.is_some_and(|named| named.service == SERVERLESS)
 }
 
-/// What a host's name tells: `NAME.REGION.es.amazonaws.com`.
+/// What a host's name tells: `NAME.REGION.es.amazonaws.com`, `NAME.REGION.aoss.amazonaws.com` or, of
+/// [newer collections](https://docs.aws.amazon.com/opensearch-service/latest/developerguide/serverless-collection-endpoints.html),
+/// `NAME.aoss.REGION.on.aws`.
 fn of_name(host: &str) -> Option<Scope> {
-    let (name, _) = host.split_once(".amazonaws.com")?;
-    let mut labels = name.rsplit('.');
-    let service = labels
-        .next()
-        .filter(|it| matches!(*it, "es" | SERVERLESS))?;
-    let region = labels.next()?;
-    labels.next()?;
+    let (region, service) = if let Some(name) = host.strip_suffix(".on.aws") {
+        let mut labels = name.rsplit('.');
+        let (region, service) = (labels.next()?, labels.next()?);
+        labels.next()?;
+        (region, Some(service).filter(|it| *it == SERVERLESS)?)
+    } else {
+        let (name, _) = host.split_once(".amazonaws.com")?;
+        let mut labels = name.rsplit('.');
+        let service = labels.next();
+        let service = service.filter(|it| matches!(*it, "es" | SERVERLESS))?;
+        let region = labels.next()?;
+        labels.next()?;
+        (region, service)
+    };
     Some(Scope {
         region: region.to_owned(),
         service: service.to_owned(),
@@ -255,6 +264,8 @@ mod tests {
         is("{}", china, None, "cn-north-1", "es");
         let collection = "https://abc.eu-central-1.aoss.amazonaws.com/";
         is("{}", collection, None, "eu-central-1", "aoss");
+        let newer = "https://abc.aoss.us-east-1.on.aws/";
+        is("{}", newer, None, "us-east-1", "aoss");
         is("{service: aoss}", "https://proxy/", Some("r"), "r", "aoss");
         let missing = scope("{}", "https://proxy/", None).unwrap_err();
         assert!(missing.contains("AWS_REGION"), "{missing}");

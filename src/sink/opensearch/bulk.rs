@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::error::ServerError;
 use crate::event::go_json;
 use crate::sink::{Rejection, SendError, SendErrorKind};
 
@@ -66,36 +67,9 @@ struct ItemResult {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ErrorForm {
-    Object(ItemError),
+    Object(ServerError),
     Text(String),
 }
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ItemError {
-    #[serde(rename = "type")]
-    kind: String,
-    reason: Option<String>,
-    caused_by: Option<Cause>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Cause {
-    reason: Option<String>,
-}
-
-/// Errors that say 400 and yet have nothing to do with the document: somebody has to mend the index first.
-///
-/// These are how the reasons begin. Further on they quote what the event's author wrote.
-const OPERATORS: [&str; 6] = [
-    "Validation Failed: 1: this action would add [",
-    "this action would add [",
-    "no write index is defined for alias",
-    "pipeline with id [",
-    "only write ops with an op_type of create are allowed in data streams",
-    "Document ID is not supported",
-];
 
 // === impl Operation ===
 
@@ -158,11 +132,8 @@ pub fn read(answer: &[u8], sent: usize) -> Result<Outcome, SendError> {
     for (index, Item { create: result }) in items.into_iter().enumerate() {
         let error = match result.error {
             Some(ErrorForm::Object(error)) => error,
-            Some(ErrorForm::Text(text)) => ItemError {
-                reason: Some(text),
-                ..ItemError::default()
-            },
-            None => ItemError::default(),
+            Some(ErrorForm::Text(text)) => ServerError::of_text(text),
+            None => ServerError::default(),
         };
         match fate(result.status, &error) {
             Fate::Taken => {}
@@ -199,7 +170,7 @@ enum Fate {
     Retry(SendErrorKind),
 }
 
-fn fate(status: u16, error: &ItemError) -> Fate {
+fn fate(status: u16, error: &ServerError) -> Fate {
     match status {
         // Also `noop`, which is what a pipeline's `drop` makes of it.
         200..=299 => Fate::Taken,
@@ -212,31 +183,6 @@ fn fate(status: u16, error: &ItemError) -> Fate {
         500 if error.kind == "fail_processor_exception" => Fate::Rejected,
         429 | 500..=599 => Fate::Retry(SendErrorKind::Transient),
         _ => Fate::Rejected,
-    }
-}
-
-// === impl ItemError ===
-
-impl ItemError {
-    fn is_the_operators(&self) -> bool {
-        let reason = self.reason.as_deref().unwrap_or_default();
-        self.kind == "index_closed_exception"
-            || OPERATORS.iter().any(|words| reason.starts_with(words))
-    }
-
-    /// One line. The server quotes the offending value, which the event's author chose.
-    fn describe(&self, status: u16) -> String {
-        let cause = self
-            .caused_by
-            .as_ref()
-            .and_then(|cause| cause.reason.as_deref())
-            .unwrap_or_default();
-        let text = format!(
-            "{}: {} {cause}",
-            self.kind,
-            self.reason.as_deref().unwrap_or_default()
-        );
-        crate::sink::http::reason(status, text.as_bytes())
     }
 }
 

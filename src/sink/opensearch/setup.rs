@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::host::{Answer, Hosts, parse_host};
 use super::{Dialect, OpenSearchConfig};
-use crate::sink::http::{classify, reason};
+use crate::sink::http::classify;
+use crate::sink::opensearch::error::refusal;
 use crate::sink::{SendError, SendErrorKind};
 use crate::yaml::{Located, Problem, Problems};
 
@@ -150,8 +151,12 @@ pub(super) async fn run(plan: &Plan, hosts: &Hosts, mode: Mode) -> Result<Vec<Re
     }
     if let Some(policy) = plan.policy().filter(|_| is_managed) {
         let report = run.step(&policy).await?;
-        // Nothing would ever roll over.
-        is_managed = !report.outcome.is_failure();
+        is_managed = match report.outcome {
+            // What names the policy goes on to: it may be there, for all that is known.
+            Outcome::Refused(_) => mode.overwrite,
+            // Nothing would ever roll over.
+            _ => !report.outcome.is_failure(),
+        };
         reports.push(report);
     }
     for step in plan.steps(is_managed) {
@@ -191,7 +196,14 @@ impl Run<'_> {
             status if classify(status).is_some() => return Ok(refused(&answer)),
             _ => {
                 let existing = Existing::read(&answer.body);
+                if !existing.is_there(step) {
+                    return Ok(Outcome::NoStream);
+                }
                 match existing.difference(step) {
+                    // One before may have come no further than this.
+                    None if self.mode.overwrite && !self.mode.dry_run => {
+                        return self.apply(step, Outcome::Unchanged).await;
+                    }
                     None => return Ok(Outcome::Unchanged),
                     Some(difference) => Some((existing, difference)),
                 }
@@ -212,21 +224,34 @@ impl Run<'_> {
         if classify(answer.status).is_some() {
             // Another exporter may have been faster.
             let is_there = answer.status == 409 || is_there_already(&answer);
-            let is_made = is_there && matches!(done, Outcome::Created);
-            return Ok(if is_made {
-                Outcome::Unchanged
-            } else {
-                refused(&answer)
-            });
-        }
-        if let (Outcome::Replaced, Some((path, body))) = (&done, &step.after_replacing) {
-            let answer = self.ask(Method::Post, path, Some(body)).await?;
-            // There may be no index yet.
-            if answer.status != 404 && classify(answer.status).is_some() {
-                return Ok(refused(&answer));
+            if is_there && matches!(done, Outcome::Created) {
+                let found = self.ask(Method::Get, &step.look, None).await?;
+                if found.status == 200 && Existing::read(&found.body).is_there(step) {
+                    return Ok(Outcome::Unchanged);
+                }
             }
+            return Ok(refused(&answer));
         }
-        Ok(done)
+        match done {
+            Outcome::Replaced => self.apply(step, done).await,
+            _ => Ok(done),
+        }
+    }
+
+    /// Has what was made earlier go by what is there now.
+    async fn apply(&self, step: &Step, done: Outcome) -> Result<Outcome, SendError> {
+        let Some((path, body)) = &step.after_replacing else {
+            return Ok(done);
+        };
+        let answer = self.ask(Method::Post, path, Some(body)).await?;
+        // There may be no index yet.
+        if answer.status == 404 {
+            return Ok(done);
+        }
+        if classify(answer.status).is_some() {
+            return Ok(refused(&answer));
+        }
+        Ok(step::not_applied(&answer.body).map_or(done, Outcome::Refused))
     }
 
     /// Whether an index has this name, rather than an alias or nothing.
@@ -252,7 +277,7 @@ impl Run<'_> {
                 Ok(answer) if classify(answer.status) == Some(SendErrorKind::Transient) => {
                     failed = SendError {
                         status: Some(answer.status),
-                        ..SendError::transient(reason(answer.status, &answer.body))
+                        ..SendError::transient(refusal(answer.status, &answer.body))
                     };
                 }
                 Ok(answer) => return Ok(answer),
@@ -264,7 +289,11 @@ impl Run<'_> {
 }
 
 fn refused(answer: &Answer) -> Outcome {
-    Outcome::Refused(reason(answer.status, &answer.body))
+    let mut reason = refusal(answer.status, &answer.body);
+    if reason.contains("[flat_object]") {
+        reason.push_str(" (setup is for OpenSearch 2.7 or later)");
+    }
+    Outcome::Refused(reason)
 }
 
 fn is_there_already(answer: &Answer) -> bool {

@@ -13,13 +13,6 @@ const NOTHING: &str = r#"{"index.refresh_interval":"1s"}"#;
 /// A method, a path and a body.
 type Call<'a> = (&'a str, &'a str, &'a str);
 
-async fn call_all(opensearch: &OpenSearch, calls: &[Call<'_>]) {
-    for (method, path, body) in calls {
-        let answer = opensearch.call(method, path, body).await;
-        assert_eq!(answer.get("error"), None, "{method} {path}: {answer}");
-    }
-}
-
 /// Events with this in their metadata.
 fn with(lines: &str, key: &str, value: &Value) -> String {
     let changed = lines.lines().map(|line| {
@@ -88,7 +81,9 @@ async fn fault_06_a_mapping_conflict_rejects_its_events_and_no_others() {
 async fn what_an_index_will_never_take_costs_no_other_event() {
     let opensearch = OpenSearch::shared();
     let fails = r#"{"processors":[{"fail":{"if":"ctx.message == 'bad'","message":"no"}}]}"#;
-    call_all(opensearch, &[("PUT", "/_ingest/pipeline/fails", fails)]).await;
+    opensearch
+        .call_all(&[("PUT", "/_ingest/pipeline/fails", fails)])
+        .await;
     let strict = r#"{"properties":{"metadata":{"properties":{"labels":{"type":"object","dynamic":"strict"}}}}}"#;
     let good = |prefix: &str| with(&lines(prefix, 5, "m"), "labels", &json!({"app": "web"}));
     let bad = lines("bad", 1, "bad");
@@ -140,18 +135,16 @@ async fn what_an_index_will_never_take_costs_no_other_event() {
         ),
     ] {
         let path = format!("/{index}");
-        call_all(opensearch, &[("PUT", &path, made)]).await;
+        opensearch.call_all(&[("PUT", &path, made)]).await;
         let replay = |events: &str| {
             let config = config(&opensearch.url, index, "");
             run(&["replay", "config.yaml", "--events", "-"], &config, events)
         };
         let first = replay(&good("first"));
         assert!(first.status.success(), "{}", text(&first.stderr));
-        call_all(
-            opensearch,
-            &[("PUT", &format!("{path}/{}", then.0), then.1)],
-        )
-        .await;
+        opensearch
+            .call_all(&[("PUT", &format!("{path}/{}", then.0), then.1)])
+            .await;
         let told = text(&replay(&(good("good") + bad)).stderr);
         assert!(
             told.contains("6 events read, 5 deliveries taken, 1 rejected"),
@@ -170,7 +163,7 @@ type Mendable = (
     &'static [Call<'static>],
 );
 
-const MENDABLE: [Mendable; 7] = [
+const MENDABLE: [Mendable; 8] = [
     (
         "mend-write",
         &[
@@ -271,19 +264,35 @@ const MENDABLE: [Mendable; 7] = [
             ("DELETE", "/_index_template/mend-stream", ""),
         ],
     ),
+    (
+        "mend-time, layout: {m: \"{{ .Message }}\"}",
+        &[
+            (
+                "PUT",
+                "/_index_template/mend-time",
+                r#"{"index_patterns":["mend-time"],"data_stream":{},"priority":300}"#,
+            ),
+            ("PUT", "/_data_stream/mend-time", ""),
+        ],
+        "documents must contain a single-valued timestamp field",
+        &[
+            ("DELETE", "/_data_stream/mend-time", ""),
+            ("DELETE", "/_index_template/mend-time", ""),
+        ],
+    ),
 ];
 
 #[tokio::test]
 async fn fault_09_what_somebody_has_to_mend_is_waited_for() {
     let opensearch = OpenSearch::shared();
     for (target, broken, words, mended) in MENDABLE {
-        call_all(opensearch, broken).await;
+        opensearch.call_all(broken).await;
         // The server says within half of that which shard it lacks.
         let config =
             config(&opensearch.url, target, "").replace("  retry", "  timeout: 4s\n  retry");
         let replay = Replay::start(&config, &lines("e", 10, "m"));
         replay.logs(words).await;
-        call_all(opensearch, mended).await;
+        opensearch.call_all(mended).await;
         replay.succeeds().await;
         let index = target.split(',').next().unwrap();
         assert_eq!(opensearch.count(index).await, 10, "{index}");
@@ -315,7 +324,7 @@ async fn what_a_pipeline_drops_is_settled() {
             r#"{"settings":{"index.default_pipeline":"drops"}}"#,
         ),
     ];
-    call_all(opensearch, &made).await;
+    opensearch.call_all(&made).await;
     let events = lines("kept", 3, "m") + &lines("dropped", 2, "noise");
     let config = config(&opensearch.url, "dropped", "");
     let output = run(

@@ -41,6 +41,31 @@ pub fn as_user(user: &str) -> String {
     format!("username: {user}, password: {PASSWORD}, tls: {{caFile: {certs}/ca.pem}}")
 }
 
+/// Index State Management, which is not at hand, acts as who has put a policy: it asks whether that user may have it for an index (its
+/// `ManagedIndexCoordinator`), and rolls over and deletes as that user.
+#[test]
+fn who_sets_up_may_do_what_policies_do() {
+    let requests = requests(section(DOCUMENT, "Rights"));
+    let role =
+        |request: &crate::console::Request| request.path.ends_with("roles/event_exporter_setup");
+    let role = requests.iter().find(|request| role(request)).unwrap();
+    let role: Value = serde_json::from_str(&role.body).unwrap();
+    let rights = &role["index_permissions"][0];
+    assert_eq!(
+        rights["index_patterns"],
+        json!(["kube-events*", ".ds-kube-events*"])
+    );
+    for right in [
+        "indices:admin/opensearch/ism/managedindex",
+        "indices:admin/rollover",
+        "indices:admin/delete",
+        "indices:monitor/stats",
+    ] {
+        let allowed = rights["allowed_actions"].as_array().unwrap();
+        assert!(allowed.contains(&right.into()), "{right}");
+    }
+}
+
 #[tokio::test]
 async fn the_role_of_the_documentation_writes_events_and_does_nothing_else() {
     let (opensearch, user) = (OpenSearch::secure(), "writer");

@@ -115,6 +115,11 @@ fn every_known_answer_to_an_item_has_its_fate() {
             "illegal_argument_exception",
             "only write ops with an op_type of create are allowed in data streams",
         ),
+        (
+            400,
+            "mapper_parsing_exception",
+            "documents must contain a single-valued timestamp field '@timestamp' of date type",
+        ),
         // Of Amazon's time-series collections.
         (
             400,

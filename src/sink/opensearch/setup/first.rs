@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::{Mode, Outcome, Plan, Report, run};
@@ -18,8 +18,9 @@ use crate::sink::{Receipt, SendError, Sink};
 
 /// OpenSearch, with what events should find there.
 ///
-/// As long as no server answers, no event is written either, and it is tried again with the next batch. It never holds
-/// one back: once a batch was answered, or the servers have refused something, it is over.
+/// As long as no server answers, no event is written either, and it is tried again with the next batch. A server that is busy is asked
+/// again for some seconds. It never holds an event back for longer: once a batch was answered, or the servers have refused something, it
+/// is over.
 pub struct SetUpFirst {
     sink: OpenSearch,
     /// What is still to be made.
@@ -30,6 +31,8 @@ pub struct SetUpFirst {
 
 /// How long the first events may wait for it.
 const LIMIT: Duration = Duration::from_secs(15);
+/// Between two attempts at a server that is busy.
+const PAUSE: Duration = Duration::from_secs(1);
 
 // === impl SetUpFirst ===
 
@@ -43,22 +46,39 @@ impl SetUpFirst {
         }
     }
 
-    /// Makes what is missing; `None` if nobody has answered.
-    async fn set_up(&self, plan: &Plan) -> Option<()> {
-        let made = timeout(LIMIT, run(plan, &self.sink.hosts, Mode::default())).await;
-        let is_complete = tell(plan, &made.ok()?.ok()?);
-        self.is_incomplete.store(!is_complete, Ordering::Relaxed);
-        Some(())
+    /// Makes what is missing; why not, if nobody has answered.
+    async fn set_up(&self, plan: &Plan) -> Result<(), String> {
+        let mut reason = "no answer in time".to_owned();
+        let made = timeout(LIMIT, async {
+            loop {
+                let error = match run(plan, &self.sink.hosts, Mode::default()).await {
+                    Ok(reports) => return Ok(reports),
+                    Err(error) => error,
+                };
+                // Whoever is not there takes no events either.
+                if error.status.is_none() {
+                    return Err(error.reason);
+                }
+                reason = error.reason;
+                sleep(PAUSE).await;
+            }
+        });
+        let made = made.await.unwrap_or_else(|_| Err(reason.clone()))?;
+        self.is_incomplete
+            .store(!tell(plan, &made), Ordering::Relaxed);
+        Ok(())
     }
 
     async fn send_batch(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
+        let mut failed = String::new();
         {
             // Whoever else writes waits here: nothing goes ahead of it.
             let mut pending = self.pending.lock().await;
-            if let Some(plan) = pending.as_ref()
-                && self.set_up(plan).await.is_some()
-            {
-                *pending = None;
+            if let Some(plan) = pending.as_ref() {
+                match self.set_up(plan).await {
+                    Ok(()) => *pending = None,
+                    Err(reason) => failed = reason,
+                }
             }
         }
         let answer = self.sink.send(batch).await;
@@ -68,7 +88,8 @@ impl SetUpFirst {
             self.is_incomplete.store(true, Ordering::Relaxed);
             warn!(
                 name = plan.name(),
-                "setup had no answer in time, and events are written without it: run the command `setup`"
+                error = failed,
+                "setup came to nothing, and events are written without it: run the command `setup`"
             );
         }
         answer

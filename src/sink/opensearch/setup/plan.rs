@@ -117,11 +117,17 @@ impl Plan {
         if dialect == Dialect::Elasticsearch {
             flattened(&mut template);
         }
+        if config.layout().is_some() {
+            // The types are those of the fields of our document. A layout has its own, under whatever names.
+            without_types(&mut template);
+        }
+        let narrowest = patterns.last().map_or("", String::as_str);
+        let literal = narrowest.bytes().filter(|it| *it != b'*').count();
         Ok(Self {
             name,
             kind,
             patterns,
-            precedence: 2 * names.start().len() + usize::from(is_one),
+            precedence: 2 * literal + usize::from(is_one),
             retention,
             dialect,
             template: json!({
@@ -198,6 +204,7 @@ impl Plan {
             look: path.clone(),
             put: path,
             body,
+            found: None,
             compared: Some(compared),
             after_replacing,
         })
@@ -210,7 +217,10 @@ impl Plan {
         match self.kind {
             Kind::Stream { one: true } => {
                 let path = format!("_data_stream/{path}");
-                steps.push(Step::once("data stream", &self.name, path, Value::Null));
+                steps.push(Step {
+                    found: Some("/data_streams/0"),
+                    ..Step::once("data stream", &self.name, path, Value::Null)
+                });
             }
             Kind::Alias if managed => {
                 let body = json!({"aliases": {&self.name: {"is_write_index": true}}});
@@ -295,6 +305,7 @@ impl Step {
             look: path.clone(),
             put: path,
             body,
+            found: None,
             compared: None,
             after_replacing: None,
         }
@@ -319,6 +330,14 @@ pub(super) fn written(config: &OpenSearchConfig) -> &Located<String> {
     let given = [&config.data_stream, &config.index_format, &config.index];
     let given = given.into_iter().find(|given| !given.is_empty());
     given.unwrap_or(&config.index)
+}
+
+/// Leaves out the types of fields that have a name.
+fn without_types(template: &mut Value) {
+    let mappings = template.pointer_mut("/mappings");
+    if let Some(mappings) = mappings.and_then(Value::as_object_mut) {
+        mappings.remove("properties");
+    }
 }
 
 /// What Elasticsearch calls fields of any keys.

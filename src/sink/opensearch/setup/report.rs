@@ -41,6 +41,8 @@ pub enum Outcome {
     NoPolicies,
     /// An index has the name that the alias should have.
     NoAlias,
+    /// An index or an alias has the name that the data stream should have.
+    NoStream,
     /// Nothing is deleted, and why.
     Kept(&'static str),
     /// Amazon's serverless.
@@ -73,7 +75,7 @@ impl fmt::Display for Report {
 impl Outcome {
     /// Whether something is missing that should be there.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::NoPolicies)
+        matches!(self, Self::Refused(_) | Self::NoPolicies | Self::NoStream)
     }
 
     /// Whether somebody should know, though nobody asked.
@@ -110,6 +112,9 @@ impl fmt::Display for Outcome {
             ),
             Self::NoAlias => f.write_str(
                 "is an index, and only an alias rolls over: nothing is deleted by age; for that, write to a data stream, an index by date, or another name",
+            ),
+            Self::NoStream => f.write_str(
+                "an index or an alias has this name, and keeps what it has for ever: write to a data stream of another name, or delete what is there",
             ),
             Self::Kept(why) => f.write_str(why),
             Self::Serverless => {

@@ -19,9 +19,11 @@ pub(super) struct Step {
     pub put: String,
     /// What is put there; null for nothing.
     pub body: Value,
+    /// Where what is there stands in what is answered, if an answer alone does not say that it is.
+    pub found: Option<&'static str>,
     /// Where it stands in what is answered, and in what is put. `None` if it is enough that it is there.
     pub compared: Option<[&'static str; 2]>,
-    /// What is posted once it has replaced another.
+    /// What is posted once it has replaced another, and again with every `overwrite`.
     pub after_replacing: Option<(String, Value)>,
 }
 
@@ -65,6 +67,13 @@ impl Step {
 impl Existing {
     pub fn read(body: &[u8]) -> Self {
         Self(serde_json::from_slice(body).unwrap_or_default())
+    }
+
+    /// Whether there is such a thing, and not only something else of its name: asked for a data stream, servers answer of an index
+    /// that there is none, with 200.
+    pub fn is_there(&self, step: &Step) -> bool {
+        step.found
+            .is_none_or(|found| self.0.pointer(found).is_some())
     }
 
     /// The first of what is to be that is not so. What it has besides is somebody's wish.
@@ -124,11 +133,34 @@ fn difference(theirs: &Value, ours: &Value, at: &str) -> Option<String> {
                 difference(theirs, ours, &format!("{at}[{index}]"))
             });
         }
-        // An empty section may be left out in what is told.
-        (Value::Null, Value::Object(ours)) => ours.is_empty(),
+        // An empty section may be left out in what is told, but for the one that makes a template one for data streams.
+        (Value::Null, Value::Object(ours)) => ours.is_empty() && at != "data_stream",
         _ => plain(theirs) == plain(ours),
     };
     (!is_same).then(|| at.to_owned())
+}
+
+/// Which indices go on with the policy that they had, and why: of the answer to a change of policies, which says 200 all the same.
+/// Those that have none have no part in it.
+pub(super) fn not_applied(answer: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let text = |index: &Value, key: &str| {
+        let text = index.get(key).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let failed = answer.get("failed_indices")?.as_array()?.iter();
+    let failed = failed.map(|index| (text(index, "index_name"), text(index, "reason")));
+    let mut failed = failed.filter(|(_, reason)| !reason.contains("not being managed"));
+    let (name, reason) = failed.next()?;
+    let more = failed.count();
+    let others = if more == 0 {
+        String::new()
+    } else {
+        format!(", and {more} more")
+    };
+    Some(format!(
+        "it is there, but {name} keeps the one that it has: {reason}{others} (once more with --overwrite)"
+    ))
 }
 
 fn plain(value: &Value) -> String {

@@ -245,8 +245,38 @@ async fn a_policy_that_is_there_is_replaced_only_when_told() {
         (told, asked)
     };
     let same = answer(200, &stored(&policy.body));
-    let (told, _) = run(vec![same.clone()], OVERWRITE).await;
+    let (told, asked) = run(vec![same.clone()], Mode::default()).await;
+    assert_eq!((told.as_str(), asked.len()), ("unchanged", 2));
+    // The one before may not have come so far.
+    let (told, asked) = run(vec![same.clone(), answer(200, CHANGED)], OVERWRITE).await;
     assert_eq!(told, "unchanged");
+    assert!(
+        asked[1]
+            .line
+            .starts_with("POST /_plugins/_ism/change_policy/")
+    );
+    let (told, _) = run(vec![same.clone(), answer(403, "no")], OVERWRITE).await;
+    assert_eq!(told, "refused: HTTP 403: no");
+    let reason = "Index already has a pending transition";
+    for (reason, expected) in [
+        ("This index is not being managed", "unchanged".to_owned()),
+        (
+            reason,
+            format!(
+                "refused: it is there, but kube-events-2026.01.02 keeps the one that it has: {reason} (once more with --overwrite)"
+            ),
+        ),
+    ] {
+        let failed = json!({"updated_indices": 3, "failures": true, "failed_indices": [
+            {"index_name": "kube-events-2026.01.02", "index_uuid": "u", "reason": reason}
+        ]});
+        let (told, _) = run(
+            vec![same.clone(), answer(200, &failed.to_string())],
+            OVERWRITE,
+        )
+        .await;
+        assert_eq!(told, expected);
+    }
 
     let mut other = policy.body.clone();
     other["policy"]["states"][0]["transitions"][0]["conditions"]["min_index_age"] = "7d".into();
@@ -276,8 +306,68 @@ async fn a_policy_that_is_there_is_replaced_only_when_told() {
     // Somebody else was there meanwhile.
     let (told, _) = run(vec![other, answer(409, STALE)], OVERWRITE).await;
     assert!(told.starts_with("refused: HTTP 409"), "{told}");
-    let (told, _) = run(vec![answer(404, MISSING), answer(409, EXISTS)], OVERWRITE).await;
+    let faster = || vec![answer(404, MISSING), answer(409, EXISTS), same.clone()];
+    let (told, _) = run(faster(), OVERWRITE).await;
     assert_eq!(told, "unchanged");
+}
+
+#[tokio::test]
+async fn what_has_the_name_of_a_data_stream_is_none() {
+    let there = vec![answer(404, MISSING), answer(201, CREATED)];
+    let answers = [there, makes(3), vec![answer(200, r#"{"data_streams":[]}"#)]].concat();
+    let (told, asked) = run_on(answers, STREAM, Dialect::OpenSearch, Mode::default()).await;
+    let last = told.last().unwrap();
+    assert!(
+        last.starts_with("data stream kube-events: an index or an alias has this name"),
+        "{told:?}"
+    );
+    assert_eq!(asked.last().unwrap().line, "GET /_data_stream/kube-events");
+}
+
+#[tokio::test]
+async fn an_index_that_lacks_its_alias_is_no_alias() {
+    let exists = r#"{"error":{"type":"resource_already_exists_exception","reason":"index [kube-events-000001/x] already exists"}}"#;
+    let no = || answer(404, "{}");
+    let answers = [
+        vec![no(), answer(404, MISSING), answer(201, CREATED)],
+        makes(3),
+        vec![no(), answer(400, exists), no()],
+    ];
+    let of = "index: kube-events";
+    let (told, _) = run_on(answers.concat(), of, Dialect::OpenSearch, Mode::default()).await;
+    assert_eq!(
+        told.last().unwrap(),
+        "alias kube-events: refused: HTTP 400: resource_already_exists_exception: index [kube-events-000001/x] already exists"
+    );
+}
+
+#[test]
+fn a_template_that_makes_no_data_stream_is_another() {
+    let step = plan_of(STREAM, Dialect::OpenSearch).steps(true).remove(2);
+    let there = |stream: Value| {
+        let mut template = step.body.clone();
+        template["data_stream"] = stream;
+        let answer =
+            json!({"index_templates": [{"name": "kube-events", "index_template": template}]});
+        Existing::read(answer.to_string().as_bytes()).difference(&step)
+    };
+    assert_eq!(
+        there(json!({"timestamp_field": {"name": "@timestamp"}})),
+        None
+    );
+    assert_eq!(there(Value::Null).as_deref(), Some("data_stream"));
+}
+
+/// Those that are there may name the policy that may not be looked at.
+#[tokio::test]
+async fn a_policy_that_may_not_be_seen_stays_in_the_templates_that_are_replaced() {
+    let answers = [vec![answer(403, "no")], makes(3)].concat();
+    for (mode, named) in [(OVERWRITE, true), (Mode::default(), false)] {
+        let (_, asked) = run_on(answers.clone(), DAILY, Dialect::Elasticsearch, mode).await;
+        let template = asked.last().unwrap();
+        assert_eq!(template.line, "PUT /_index_template/kube-events-daily");
+        assert_eq!(template.body.contains("lifecycle"), named, "{template:?}");
+    }
 }
 
 #[test]

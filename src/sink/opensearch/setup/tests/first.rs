@@ -63,20 +63,38 @@ async fn a_refusal_holds_no_event_back() {
 
 #[tokio::test]
 async fn fault_48_it_is_tried_again_until_somebody_answers() {
-    let busy = || answer(503, "{}");
-    let answers = [vec![busy(), busy()], makes(5), vec![answer(200, TAKEN)]].concat();
+    // Nobody is there.
+    let answers = [
+        vec![Answer::Cut, Answer::Cut],
+        makes(5),
+        vec![answer(200, TAKEN)],
+    ]
+    .concat();
     let server = Server::start(answers).await;
     let sink = sink(&server, "setup: true");
     sink.send(&batch()).await.unwrap_err();
     sink.send(&batch()).await.unwrap();
     assert_eq!((server.requests().len(), bulks(&server)), (13, 2));
     // Events come before it: once they are taken, it is too late.
-    let server = Server::start(vec![busy(), answer(200, TAKEN), answer(200, TAKEN)]).await;
+    let server = Server::start(vec![Answer::Cut, answer(200, TAKEN), answer(200, TAKEN)]).await;
     let sink = self::sink(&server, "setup: true");
     sink.send(&batch()).await.unwrap();
     sink.send(&batch()).await.unwrap();
     assert_eq!((server.requests().len(), bulks(&server)), (3, 2));
     assert!(sink.lacks_setup());
+}
+
+#[tokio::test]
+async fn fault_48_a_server_that_is_busy_is_asked_again_before_there_is_an_event() {
+    let busy = answer(503, "{}");
+    let answers = [vec![busy.clone(), busy], makes(5), vec![answer(200, TAKEN)]].concat();
+    let server = Server::start(answers).await;
+    let sink = sink(&server, "setup: true");
+    sink.send(&batch()).await.unwrap();
+    let requests = server.requests();
+    assert_eq!((requests.len(), bulks(&server)), (13, 1));
+    assert!(requests[12].line.starts_with("POST /_bulk"), "{requests:?}");
+    assert!(!sink.lacks_setup());
 }
 
 #[tokio::test]

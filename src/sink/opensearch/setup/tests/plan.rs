@@ -102,6 +102,8 @@ fn no_two_patterns_that_meet_have_the_same_priority() {
     let order = [
         "index: \"e-{{ .Type }}\"",
         "index: e-p",
+        "indexFormat: \"e-p-{2006}\"",
+        "indexFormat: \"e-p-{2006.01}\"",
         "indexFormat: \"e-p-{2006.01.02}\"",
         "index: e-p-2026.01.02",
     ];
@@ -112,6 +114,20 @@ fn no_two_patterns_that_meet_have_the_same_priority() {
     );
     let distinct = std::collections::BTreeSet::from(priorities);
     assert_eq!(distinct.len(), order.len(), "{priorities:?}");
+}
+
+#[test]
+fn the_fields_of_a_layout_have_no_types_of_ours() {
+    for (layout, typed) in [
+        ("", true),
+        ("layout: {}", true),
+        ("layout: {source: x}", false),
+    ] {
+        let plan = plan_of(&format!("index: e\n{layout}"), Dialect::OpenSearch);
+        let mappings = &body(&plan, "_component_template")["template"]["mappings"];
+        assert_eq!(mappings.get("properties").is_some(), typed, "{layout}");
+        assert!(mappings["dynamic_templates"].is_array());
+    }
 }
 
 #[test]
