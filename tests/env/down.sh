@@ -12,7 +12,7 @@ for state in "$RUN"/*/${1:-*}; do
   name=$(basename "$state")
   say "stopping $kind $name"
   case $kind in
-    kubernetes | opensearch) "$here/$kind/down.sh" "$name" ;;
+    kubernetes | opensearch | elasticsearch) "$here/$kind/down.sh" "$name" ;;
     demo) "$here/demo.sh" stop ;;
   esac
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that this machine has what the parts named need, all of it at once. As root on Debian or Ubuntu what is missing is
 # installed; otherwise one line says what is missing and how to get it.
-# usage: require.sh kubernetes|go|node|image|image-arm64|opensearch|prometheus|alertmanager|schemas|browser|python|rust ...
+# usage: require.sh kubernetes|go|node|image|image-arm64|opensearch|elasticsearch|prometheus|alertmanager|schemas|browser|python|rust ...
 set -euo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -44,7 +44,7 @@ check() {
         need debootstrap debootstrap
         need qemu-aarch64-static qemu-user-static
         ;;
-      opensearch)
+      opensearch | elasticsearch)
         need openssl openssl
         need mvn maven
         [ -n "$(jdk 17)" ] || packages+=(openjdk-17-jdk-headless)

@@ -11,6 +11,8 @@ OPENSEARCH_JDK17=2.19.1
 OPENSEARCH_SECURE_JDK17=2.19.1
 OPENSEARCH_SECURE_JDK21=3.4.0
 
+ELASTICSEARCH=8.19.21
+
 # The log4j that each OpenSearch was compiled with.
 log4j_version() {
   case $1 in

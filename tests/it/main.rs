@@ -17,6 +17,7 @@ mod cli;
 mod console;
 mod dashboards;
 mod delivery;
+mod elasticsearch;
 mod end_to_end;
 mod examples;
 mod faults;

@@ -192,6 +192,16 @@ impl Node {
         }
     }
 
+    /// An Elasticsearch with these roles, as YAML, each of which is that of a user of its name. It has neither data streams nor policies.
+    pub fn elasticsearch(name: &str, roles: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), roles).unwrap();
+        let env = [("ROLES", file.path().to_str().unwrap())];
+        let exports = script("elasticsearch/up.sh", &[name], &env);
+        let certs = exports.get("ELASTICSEARCH_CERTS");
+        Self::new(&exports["ELASTICSEARCH_URL"], certs)
+    }
+
     pub async fn call(&self, method: &str, path: &str, body: &str) -> Value {
         let (_, text) = self.ask(("admin", "admin-pw"), method, path, body).await;
         serde_json::from_str(&text).unwrap_or(Value::String(text))
