@@ -118,9 +118,8 @@ impl Lease {
         loop {
             let mut state = self.state.lock().await;
             match self.try_acquire(&mut state).await {
-                Ok(is_ours_still) => {
+                Ok(()) => {
                     let unsaved = self.unsaved.send_replace(None);
-                    let unsaved = unsaved.filter(|_| is_ours_still);
                     state.outage.over();
                     info!(
                         lease = self.config.name,
@@ -233,16 +232,17 @@ impl Lease {
         self.write_ours(&mut state, None, None).await
     }
 
-    /// Whether nobody else has had it since it was ours.
-    async fn try_acquire(&self, state: &mut State) -> Result<bool, LeaseError> {
+    async fn try_acquire(&self, state: &mut State) -> Result<(), LeaseError> {
         let identity = &self.config.identity;
         self.read(state).await?;
         if let Some(holder) = state.holder_before_expiry(identity) {
             return Err(LeaseError::Lost(holder));
         }
-        let is_ours_still = state.holder().as_ref() == Some(identity);
-        self.write(state, None, Some(identity)).await?;
-        Ok(is_ours_still)
+        if state.holder().as_ref() != Some(identity) {
+            // Somebody else has had it since. Not even if this write is the one whose answer is lost.
+            self.unsaved.send_replace(None);
+        }
+        self.write(state, None, Some(identity)).await
     }
 
     /// Writes it; once more if something else of it has changed meanwhile.

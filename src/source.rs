@@ -186,6 +186,8 @@ impl Source {
                         if self.config.on_other_history == OnOtherHistory::Wait {
                             // Unless the server has passed the version by then, which nobody else may have seen.
                             sleep(OTHER_HISTORY).await;
+                            self.position.listing = false;
+                            self.position.streamed = false;
                             return None;
                         }
                         self.start_over();
@@ -223,7 +225,7 @@ impl Source {
                 }
                 Ok(Update::Opened(version)) => {
                     debug!(namespace = self.namespace(), version, "watching");
-                    self.coverage.opened();
+                    self.coverage.opened(Time::now());
                     self.connected(&mut outage);
                     continue;
                 }

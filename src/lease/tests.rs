@@ -21,6 +21,8 @@ struct Kept {
     down: Option<u16>,
     /// Does not answer at all.
     hangs: bool,
+    /// Does what it is asked to, and does not answer.
+    is_mute: bool,
     writes: u32,
     read_only: bool,
     /// How many writes come second.
@@ -39,6 +41,10 @@ impl Server {
                 let method = request.method().clone();
                 let body = request.into_body().collect().await.unwrap().to_bytes();
                 let (status, body) = server.answer(&method, &body);
+                if server.0.lock().unwrap().is_mute && method != Method::GET {
+                    server.0.lock().unwrap().is_mute = false;
+                    std::future::pending::<()>().await;
+                }
                 let body = Body::from(serde_json::to_vec(&body).unwrap());
                 Ok::<_, http::Error>(Response::builder().status(status).body(body).unwrap())
             }
@@ -216,9 +222,12 @@ async fn fault_34_who_leads_again_goes_on_where_it_was_and_another_where_that_wa
         if by_another {
             let second = server.lease("second");
             assert_eq!(second.acquire().await.unwrap(), "marks");
+            second.save("later").await.unwrap();
             second.release().await.unwrap();
+            // That it is the first's again is what is not heard at first.
+            server.0.lock().unwrap().is_mute = true;
         }
-        let expected = if by_another { "marks" } else { "more" };
+        let expected = if by_another { "later" } else { "more" };
         assert_eq!(first.acquire().await.unwrap(), expected);
         first.save("newer").await.unwrap();
         assert_eq!(first.acquire().await.unwrap(), "newer");

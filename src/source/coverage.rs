@@ -7,12 +7,15 @@ use crate::event::Time;
 /// What is written in a shorter time is listed, unless `--event-ttl` is shorter than this; it is an hour by default.
 const SHORTEST_TTL: Duration = Duration::from_mins(5);
 
+/// So soon a watch says that its version has expired; one that is open for longer goes on from it.
+const EXPIRES_WITHIN: Duration = Duration::from_secs(10);
+
 /// What is known of it.
 pub(super) struct Coverage {
     /// Since when no watch is open that is known to go on from where the one before was, if none is.
     unwatched_since: Option<Time>,
-    /// A watch was opened, and has neither failed nor been closed from here since.
-    is_open: bool,
+    /// When a watch was opened, if it has neither failed nor been closed from here since.
+    open_since: Option<Time>,
     /// When the last list began.
     listing_since: Time,
     /// Some receiver has had something of the last list: nothing can have expired that nobody has seen.
@@ -35,7 +38,7 @@ impl Coverage {
     pub(super) fn new(unwatched_since: Option<Time>) -> Self {
         Self {
             unwatched_since,
-            is_open: false,
+            open_since: None,
             listing_since: Time::EPOCH,
             had_by_some: false,
         }
@@ -43,13 +46,19 @@ impl Coverage {
 
     /// A watch was closed or has failed, and what it was to bring next will have to be found again.
     pub(super) fn interrupted(&mut self, now: Time) {
-        self.is_open = false;
+        if self
+            .open_since
+            .take()
+            .is_some_and(|at| at.age(now) >= EXPIRES_WITHIN)
+        {
+            self.unwatched_since = None;
+        }
         self.unwatched_since.get_or_insert(now);
     }
 
     /// The API server opens a watch from any version, and says in it that it has expired. One that has ended in good order had not.
-    pub(super) fn opened(&mut self) {
-        if std::mem::replace(&mut self.is_open, true) {
+    pub(super) fn opened(&mut self, now: Time) {
+        if self.open_since.replace(now).is_some() {
             self.goes_on();
         }
     }
@@ -60,7 +69,7 @@ impl Coverage {
     }
 
     pub(super) fn list_begins(&mut self, now: Time) {
-        self.is_open = false;
+        self.open_since = None;
         self.listing_since = now;
         self.had_by_some = false;
     }
@@ -103,7 +112,7 @@ mod tests {
             coverage.list_begins(after(0));
             assert_eq!(coverage.listed(true, false, after(minutes)), None);
             // From the version of the list's beginning, which has expired.
-            coverage.opened();
+            coverage.opened(after(minutes));
             coverage.list_begins(after(minutes));
             assert_eq!(coverage.listed(false, false, after(minutes)), gap);
         }
@@ -118,13 +127,25 @@ mod tests {
     #[test]
     fn fault_43_a_watch_that_was_closed_because_nobody_took_anything_has_a_gap() {
         let mut coverage = Coverage::new(None);
-        coverage.opened();
+        coverage.opened(after(0));
         coverage.goes_on();
         coverage.interrupted(after(0));
-        coverage.opened();
+        coverage.opened(after(70));
         coverage.list_begins(after(70));
         let gap = coverage.listed(false, true, after(70));
         assert_eq!(gap, Some(Gap::OfAll(after(0))));
+    }
+
+    #[test]
+    fn a_watch_that_was_silent_for_a_while_went_on_all_the_same() {
+        let mut coverage = Coverage::new(None);
+        coverage.list_begins(after(0));
+        coverage.listed(true, false, after(0));
+        coverage.opened(after(0));
+        coverage.interrupted(after(7));
+        coverage.opened(after(8));
+        coverage.list_begins(after(8));
+        assert_eq!(coverage.listed(false, true, after(8)), None);
     }
 
     #[test]

@@ -171,7 +171,7 @@ async fn one_s_own_fields_outlive_an_overwrite() {
     assert_eq!(
         ism.changed(),
         [(
-            "mine-20*.*.*".to_owned(),
+            "mine-201.1.1".to_owned(),
             json!({"policy_id": "mine-daily"})
         )]
     );
@@ -213,7 +213,7 @@ async fn a_data_stream_gets_no_name_that_an_index_has() {
 #[tokio::test]
 async fn what_a_layout_writes_is_taken() {
     let opensearch = OpenSearch::shared();
-    let layout = "layout: {source: \"{{ .Source.Component }}\", firstTimestamp: \"{{ .FirstTimestamp }}\", n: {reason: \"{{ .Reason }}\"}}";
+    let layout = "layout: {\"@timestamp\": \"{{ .LastTimestamp }}\", source: \"{{ .Source.Component }}\", firstTimestamp: \"{{ .FirstTimestamp }}\", n: {reason: \"{{ .Reason }}\"}}";
     let options = format!("index: layouts, useEventID: true, setup: true, {layout}");
     let told = replay(&config(&opensearch.url, &[("os", &options)]), "layout");
     assert!(told.contains("5 deliveries taken, 0 rejected"), "{told}");
@@ -233,6 +233,24 @@ async fn indices_of_days_months_and_years_have_templates_of_their_own() {
     ];
     let config = config(&ism.url, &receivers);
     assert_eq!(outcomes(&setup(&config, &[])), vec!["created"; 12]);
+    // Each leaves the indices of the others alone.
+    assert_eq!(
+        outcomes(&setup(&config, &["--overwrite"])),
+        vec!["unchanged"; 12]
+    );
+    let changed = ism.changed().into_iter();
+    let changed: Vec<_> = changed
+        .map(|(index, body)| (index, body["policy_id"].clone()))
+        .collect();
+    let expected = [
+        ("spans-201.1.1", "spans-daily"),
+        ("spans-201.1", "spans-monthly"),
+        ("spans-201", "spans-yearly"),
+    ];
+    assert_eq!(
+        changed,
+        expected.map(|(index, policy)| (index.to_owned(), policy.into()))
+    );
 }
 
 #[tokio::test]

@@ -79,11 +79,12 @@ impl ServerError {
 
 /// What an answer says in place of what was asked, in one line: the server's own words, if it is one that has some.
 pub(super) fn refusal(status: u16, body: &[u8]) -> String {
-    let refusal = serde_json::from_slice::<Refusal>(body);
-    refusal.map_or_else(
-        |_| reason(status, body),
-        |refusal| refusal.error.describe(status),
-    )
+    // What stands in front of it has errors of other forms.
+    let refusal = serde_json::from_slice::<Refusal>(body).ok();
+    let error = refusal.map(|refusal| refusal.error);
+    error
+        .filter(|error| error.reason.is_some())
+        .map_or_else(|| reason(status, body), |error| error.describe(status))
 }
 
 /// Whether an error is that of `_bulk`, rather than of something in front of it, or of a path where it is not: the server
@@ -112,6 +113,11 @@ mod tests {
                 400,
                 br#"{"error":"no handler found"}"#,
                 r#"HTTP 400: {"error":"no handler found"}"#,
+            ),
+            (
+                503,
+                br#"{"error":{"code":503,"message":"upstream"}}"#,
+                r#"HTTP 503: {"error":{"code":503,"message":"upstream"}}"#,
             ),
             (401, b"Unauthorized", "HTTP 401: Unauthorized"),
             (502, b"", "HTTP 502"),

@@ -7,7 +7,7 @@
 use opensearch::http::Method;
 use opensearch::http::headers::HeaderMap;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::host::{Answer, Hosts, parse_host};
 use super::{Dialect, OpenSearchConfig};
@@ -238,20 +238,32 @@ impl Run<'_> {
         }
     }
 
-    /// Has what was made earlier go by what is there now.
+    /// Has what went by it go by what is there now.
     async fn apply(&self, step: &Step, done: Outcome) -> Result<Outcome, SendError> {
-        let Some((path, body)) = &step.after_replacing else {
+        let Some(indices) = &step.governs else {
             return Ok(done);
         };
-        let answer = self.ask(Method::Post, path, Some(body)).await?;
+        let path = format!("_plugins/_ism/explain/{indices}");
+        let explained = self.ask(Method::Get, &path, None).await?;
         // There may be no index yet.
-        if answer.status == 404 {
+        if explained.status == 404 {
             return Ok(done);
         }
-        if classify(answer.status).is_some() {
-            return Ok(refused(&answer));
+        if classify(explained.status).is_some() {
+            return Ok(refused(&explained));
         }
-        Ok(step::not_applied(&answer.body).map_or(done, Outcome::Refused))
+        let body = json!({"policy_id": step.name});
+        for indices in step::governed(&explained.body, &step.name) {
+            let path = format!("_plugins/_ism/change_policy/{indices}");
+            let answer = self.ask(Method::Post, &path, Some(&body)).await?;
+            if classify(answer.status).is_some() {
+                return Ok(refused(&answer));
+            }
+            if let Some(reason) = step::not_applied(&answer.body) {
+                return Ok(Outcome::Refused(reason));
+            }
+        }
+        Ok(done)
     }
 
     /// Whether an index has this name, rather than an alias or nothing.

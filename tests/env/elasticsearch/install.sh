@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Unpacks Elasticsearch into the cache folder, once: the distribution that its plugins are tested with, which is the only one that
-# Maven's repository has. It has security, and neither data streams, policies, analyzers nor pipelines.
+# Maven's repository has. It has security, and neither data streams, policies, analyzers nor the processors of pipelines.
 # usage: install.sh
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

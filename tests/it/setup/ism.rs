@@ -177,6 +177,7 @@ impl Policies {
         match (request.method.as_str(), path.split_once('/').unwrap()) {
             ("GET", ("policies", name)) => self.get(name),
             ("PUT", ("policies", name)) => self.put(name, query, &body),
+            ("GET", ("explain", pattern)) => (200, self.explain(pattern)),
             ("POST", ("change_policy", indices)) => {
                 let name = body["policy_id"].as_str().unwrap();
                 assert_eq!(body.as_object().unwrap().len(), 1, "{body}");
@@ -186,6 +187,22 @@ impl Policies {
             }
             other => panic!("no such request: {other:?}"),
         }
+    }
+
+    /// One index with each policy for these, one with somebody's own, and one without.
+    fn explain(&self, pattern: &str) -> String {
+        let has = |policy: Value| json!({"index.plugins.index_state_management.policy_id": policy});
+        let mut explained = json!({
+            "total_managed_indices": 2,
+            pattern.replace('*', "8"): has("own".into()),
+            pattern.replace('*', "9"): has(Value::Null)
+        });
+        for (name, (body, _)) in &self.stored {
+            if body["policy"]["ism_template"][0]["index_patterns"][0] == pattern {
+                explained[pattern.replace('*', "1")] = has(name.as_str().into());
+            }
+        }
+        explained.to_string()
     }
 
     fn get(&self, name: &str) -> (u16, String) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use super::{Mode, Outcome, Plan, Report, run};
@@ -24,9 +24,16 @@ use crate::sink::{Receipt, SendError, Sink};
 pub struct SetUpFirst {
     sink: OpenSearch,
     /// What is still to be made.
-    pending: Mutex<Option<Plan>>,
+    pending: Mutex<Option<Pending>>,
     /// Something of it is missing, or another than it should be.
     is_incomplete: AtomicBool,
+}
+
+/// What is still to be made.
+struct Pending {
+    plan: Plan,
+    /// Until then events wait for it, whoever brings them.
+    until: Option<Instant>,
 }
 
 /// How long the first events may wait for it.
@@ -41,21 +48,24 @@ impl SetUpFirst {
     pub fn new(sink: OpenSearch, plan: Plan) -> Self {
         Self {
             sink,
-            pending: Mutex::new(Some(plan)),
+            pending: Mutex::new(Some(Pending { plan, until: None })),
             is_incomplete: AtomicBool::new(false),
         }
     }
 
     /// Makes what is missing; why not, if nobody has answered.
-    async fn set_up(&self, plan: &Plan) -> Result<(), String> {
+    async fn set_up(&self, pending: &mut Pending) -> Result<(), String> {
+        let (plan, now) = (&pending.plan, Instant::now());
+        let until = pending.until.filter(|until| now < *until + LIMIT);
+        let until = *pending.until.insert(until.unwrap_or(now + LIMIT));
         let mut reason = "no answer in time".to_owned();
-        let made = timeout(LIMIT, async {
+        let made = timeout_at(until, async {
             loop {
                 let error = match run(plan, &self.sink.hosts, Mode::default()).await {
                     Ok(reports) => return Ok(reports),
                     Err(error) => error,
                 };
-                // Whoever is not there takes no events either.
+                // Who is not there takes no events either.
                 if error.status.is_none() {
                     return Err(error.reason);
                 }
@@ -74,8 +84,8 @@ impl SetUpFirst {
         {
             // Whoever else writes waits here: nothing goes ahead of it.
             let mut pending = self.pending.lock().await;
-            if let Some(plan) = pending.as_ref() {
-                match self.set_up(plan).await {
+            if let Some(waiting) = pending.as_mut() {
+                match self.set_up(waiting).await {
                     Ok(()) => *pending = None,
                     Err(reason) => failed = reason,
                 }
@@ -83,7 +93,7 @@ impl SetUpFirst {
         }
         let answer = self.sink.send(batch).await;
         if answer.is_ok()
-            && let Some(plan) = self.pending.lock().await.take()
+            && let Some(Pending { plan, .. }) = self.pending.lock().await.take()
         {
             self.is_incomplete.store(true, Ordering::Relaxed);
             warn!(

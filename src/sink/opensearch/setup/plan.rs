@@ -118,8 +118,7 @@ impl Plan {
             flattened(&mut template);
         }
         if config.layout().is_some() {
-            // The types are those of the fields of our document. A layout has its own, under whatever names.
-            without_types(&mut template);
+            without_types(&mut template, matches!(kind, Kind::Stream { .. }));
         }
         let narrowest = patterns.last().map_or("", String::as_str);
         let literal = narrowest.bytes().filter(|it| *it != b'*').count();
@@ -186,16 +185,12 @@ impl Plan {
             Dialect::OpenSearch => format!("_plugins/_ism/policies/{name}"),
             Dialect::Elasticsearch => format!("_ilm/policy/{name}"),
         };
-        let (body, compared, after_replacing) = match self.dialect {
-            Dialect::OpenSearch => {
-                // Indices keep the policy that they had.
-                let path = format!("_plugins/_ism/change_policy/{}", encoded(pattern));
-                (
-                    policy.ism(&[pattern], POLICY_PRIORITY + self.precedence),
-                    ["/policy", "/policy"],
-                    Some((path, json!({"policy_id": self.name}))),
-                )
-            }
+        let (body, compared, governs) = match self.dialect {
+            Dialect::OpenSearch => (
+                policy.ism(&[pattern], POLICY_PRIORITY + self.precedence),
+                ["/policy", "/policy"],
+                Some(encoded(pattern)),
+            ),
             Dialect::Elasticsearch => (policy.ilm(), ["/{}/policy", "/policy"], None),
         };
         Some(Step {
@@ -206,7 +201,7 @@ impl Plan {
             body,
             found: None,
             compared: Some(compared),
-            after_replacing,
+            governs,
         })
     }
 
@@ -307,7 +302,7 @@ impl Step {
             body,
             found: None,
             compared: None,
-            after_replacing: None,
+            governs: None,
         }
     }
 }
@@ -332,11 +327,16 @@ pub(super) fn written(config: &OpenSearchConfig) -> &Located<String> {
     given.unwrap_or(&config.index)
 }
 
-/// Leaves out the types of fields that have a name.
-fn without_types(template: &mut Value) {
-    let mappings = template.pointer_mut("/mappings");
-    if let Some(mappings) = mappings.and_then(Value::as_object_mut) {
-        mappings.remove("properties");
+/// Leaves out the types of the fields of our document: a layout has its own, under whatever names. But for the time that dashboards go
+/// by, if it is one; a data stream has it anyway.
+fn without_types(template: &mut Value, is_stream: bool) {
+    let properties = if is_stream {
+        json!({})
+    } else {
+        json!({"@timestamp": {"type": "date", "ignore_malformed": true}})
+    };
+    if let Some(there) = template.pointer_mut("/mappings/properties") {
+        *there = properties;
     }
 }
 

@@ -23,8 +23,8 @@ pub(super) struct Step {
     pub found: Option<&'static str>,
     /// Where it stands in what is answered, and in what is put. `None` if it is enough that it is there.
     pub compared: Option<[&'static str; 2]>,
-    /// What is posted once it has replaced another, and again with every `overwrite`.
-    pub after_replacing: Option<(String, Value)>,
+    /// The indices that may go by it, as a part of a path: they keep what they began with until they are told.
+    pub governs: Option<String>,
 }
 
 /// What a server has under a name.
@@ -138,6 +138,31 @@ fn difference(theirs: &Value, ours: &Value, at: &str) -> Option<String> {
         _ => plain(theirs) == plain(ours),
     };
     (!is_same).then(|| at.to_owned())
+}
+
+/// The indices that have this policy, as parts of paths: of what ISM explains. Others that match have one of their own, or none.
+///
+/// Servers take 4 KiB of a request's first line.
+pub(super) fn governed(explained: &[u8], policy: &str) -> Vec<String> {
+    const MAX: usize = 3000;
+    let explained: Value = serde_json::from_slice(explained).unwrap_or_default();
+    let key = "index.plugins.index_state_management.policy_id";
+    let indices = explained.as_object().into_iter().flatten();
+    let ours = indices.filter(|(_, index)| index.get(key).is_some_and(|it| it == policy));
+    let mut paths = Vec::<String>::new();
+    for name in ours.map(|(name, _)| encoded(name)) {
+        match paths
+            .last_mut()
+            .filter(|path| path.len() + name.len() < MAX)
+        {
+            Some(path) => {
+                path.push(',');
+                path.push_str(&name);
+            }
+            None => paths.push(name),
+        }
+    }
+    paths
 }
 
 /// Which indices go on with the policy that they had, and why: of the answer to a change of policies, which says 200 all the same.

@@ -19,6 +19,7 @@ const EXISTS: &str = include_str!("../../../../tests/vectors/ism/exists.json");
 const STALE: &str = include_str!("../../../../tests/vectors/ism/stale.json");
 const REPLACED: &str = include_str!("../../../../tests/vectors/ism/replaced.json");
 const CHANGED: &str = include_str!("../../../../tests/vectors/ism/changed.json");
+const EXPLAINED: &str = include_str!("../../../../tests/vectors/ism/explained.json");
 const SAME_PATTERN: &str = include_str!("../../../../tests/vectors/ism/same-pattern.json");
 
 const DAILY: &str = "indexFormat: \"kube-events-{2006.01.02}\"";
@@ -248,15 +249,23 @@ async fn a_policy_that_is_there_is_replaced_only_when_told() {
     let (told, asked) = run(vec![same.clone()], Mode::default()).await;
     assert_eq!((told.as_str(), asked.len()), ("unchanged", 2));
     // The one before may not have come so far.
-    let (told, asked) = run(vec![same.clone(), answer(200, CHANGED)], OVERWRITE).await;
+    let explained = || answer(200, EXPLAINED);
+    let again = |then: Vec<Answer>| [vec![same.clone(), explained()], then].concat();
+    let (told, asked) = run(again(vec![answer(200, CHANGED)]), OVERWRITE).await;
     assert_eq!(told, "unchanged");
-    assert!(
-        asked[1]
-            .line
-            .starts_with("POST /_plugins/_ism/change_policy/")
+    assert_eq!(
+        lines(&asked)[1..3],
+        [
+            "GET /_plugins/_ism/explain/kube-events-20*.*.*",
+            "POST /_plugins/_ism/change_policy/kube-events-2026.01.02",
+        ]
     );
-    let (told, _) = run(vec![same.clone(), answer(403, "no")], OVERWRITE).await;
+    let (told, _) = run(again(vec![answer(403, "no")]), OVERWRITE).await;
     assert_eq!(told, "refused: HTTP 403: no");
+    let (told, _) = run(vec![same.clone(), answer(403, "nor this")], OVERWRITE).await;
+    assert_eq!(told, "refused: HTTP 403: nor this");
+    let (told, _) = run(vec![same.clone(), answer(404, "{}")], OVERWRITE).await;
+    assert_eq!(told, "unchanged");
     let reason = "Index already has a pending transition";
     for (reason, expected) in [
         ("This index is not being managed", "unchanged".to_owned()),
@@ -270,11 +279,8 @@ async fn a_policy_that_is_there_is_replaced_only_when_told() {
         let failed = json!({"updated_indices": 3, "failures": true, "failed_indices": [
             {"index_name": "kube-events-2026.01.02", "index_uuid": "u", "reason": reason}
         ]});
-        let (told, _) = run(
-            vec![same.clone(), answer(200, &failed.to_string())],
-            OVERWRITE,
-        )
-        .await;
+        let failed = answer(200, &failed.to_string());
+        let (told, _) = run(again(vec![failed]), OVERWRITE).await;
         assert_eq!(told, expected);
     }
 
@@ -291,17 +297,23 @@ async fn a_policy_that_is_there_is_replaced_only_when_told() {
         "{asked:?}"
     );
 
-    let replaced = vec![other.clone(), answer(200, REPLACED), answer(200, CHANGED)];
+    let replaced = vec![
+        other.clone(),
+        answer(200, REPLACED),
+        explained(),
+        answer(200, CHANGED),
+    ];
     let (told, asked) = run(replaced, OVERWRITE).await;
     assert_eq!(told, "replaced");
     assert_eq!(
-        lines(&asked)[1..3],
+        lines(&asked)[1..4],
         [
             "PUT /_plugins/_ism/policies/kube-events-daily?if_seq_no=26&if_primary_term=1",
-            "POST /_plugins/_ism/change_policy/kube-events-20*.*.*",
+            "GET /_plugins/_ism/explain/kube-events-20*.*.*",
+            "POST /_plugins/_ism/change_policy/kube-events-2026.01.02",
         ]
     );
-    assert_eq!(asked[2].body, r#"{"policy_id":"kube-events-daily"}"#);
+    assert_eq!(asked[3].body, r#"{"policy_id":"kube-events-daily"}"#);
 
     // Somebody else was there meanwhile.
     let (told, _) = run(vec![other, answer(409, STALE)], OVERWRITE).await;
@@ -368,6 +380,19 @@ async fn a_policy_that_may_not_be_seen_stays_in_the_templates_that_are_replaced(
         assert_eq!(template.line, "PUT /_index_template/kube-events-daily");
         assert_eq!(template.body.contains("lifecycle"), named, "{template:?}");
     }
+}
+
+#[test]
+fn many_indices_are_told_by_several_requests() {
+    let index = |at: usize| {
+        let policy = json!({"index.plugins.index_state_management.policy_id": "p"});
+        (format!("kube-events-{at:04}"), policy)
+    };
+    let explained: serde_json::Map<_, _> = (0..400).map(index).collect();
+    let paths = step::governed(Value::Object(explained).to_string().as_bytes(), "p");
+    assert!(paths.iter().all(|path| path.len() < 3500), "{paths:?}");
+    let names = paths.iter().flat_map(|path| path.split(','));
+    assert_eq!((paths.len(), names.count()), (3, 400));
 }
 
 #[test]

@@ -118,14 +118,17 @@ fn no_two_patterns_that_meet_have_the_same_priority() {
 
 #[test]
 fn the_fields_of_a_layout_have_no_types_of_ours() {
-    for (layout, typed) in [
-        ("", true),
-        ("layout: {}", true),
-        ("layout: {source: x}", false),
+    for (text, ours, time) in [
+        ("index: e", true, true),
+        ("index: e\nlayout: {}", true, true),
+        ("index: e\nlayout: {source: x}", false, true),
+        ("dataStream: e\nlayout: {source: x}", false, false),
     ] {
-        let plan = plan_of(&format!("index: e\n{layout}"), Dialect::OpenSearch);
+        let plan = plan_of(text, Dialect::OpenSearch);
         let mappings = &body(&plan, "_component_template")["template"]["mappings"];
-        assert_eq!(mappings.get("properties").is_some(), typed, "{layout}");
+        let typed =
+            ["source", "@timestamp"].map(|field| mappings["properties"].get(field).is_some());
+        assert_eq!(typed, [ours, time], "{text}");
         assert!(mappings["dynamic_templates"].is_array());
     }
 }
