@@ -32,6 +32,8 @@ pub struct Failure {
     pub status: Option<u16>,
 }
 
+/// Kinds of failures that are told of one outage.
+const MAX_TOLD: usize = 32;
 /// Of the text of a failure: what is longer helps nobody.
 const MAX_ERROR: usize = 1024;
 
@@ -42,7 +44,8 @@ impl Outage {
     /// time: `failure` should be what stays the same.
     pub fn is_news(&mut self, failure: &str) -> bool {
         self.attempts += 1;
-        !self.told.contains(failure) && self.told.insert(failure.to_owned())
+        let is_news = !self.told.contains(failure) && self.told.len() < MAX_TOLD;
+        is_news && self.told.insert(failure.to_owned())
     }
 
     /// Ends it, and says after how many failures; `None` if there was none.
@@ -110,6 +113,17 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_kind_of_failure_is_told_once_and_not_without_end() {
+        let mut outage = Outage::default();
+        assert!(outage.is_news("refused") && outage.is_news("certificate"));
+        assert!(!outage.is_news("refused"));
+        let more = (0..100).filter(|at| outage.is_news(&at.to_string()));
+        assert_eq!(more.count(), MAX_TOLD - 2);
+        assert_eq!(outage.over(), Some(103));
+        assert!(outage.is_news("refused"));
+    }
 
     #[test]
     fn what_failed_last_is_kept_and_short() {

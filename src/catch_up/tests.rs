@@ -326,6 +326,8 @@ enum Step {
     Wait(u64),
     /// Kill the process, and start it from the checkpoint that was written last.
     Crash,
+    /// Another process starts from that checkpoint, so long before this one ends.
+    HandOver(u64),
     Checkpoint,
     Reload,
 }
@@ -339,6 +341,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_usize..2).prop_map(Step::Up),
         4 => (1_u64..5_000).prop_map(Step::Wait),
         1 => Just(Step::Crash),
+        1 => (1_u64..5_000).prop_map(Step::HandOver),
         2 => Just(Step::Checkpoint),
         1 => Just(Step::Reload),
     ]
@@ -405,6 +408,14 @@ async fn conserve(steps: Vec<Step>) {
                 has_crashed = true;
                 process.tasks.shutdown().await;
                 process = Process::start(&server, &sinks, saved);
+            }
+            Step::HandOver(millis) => {
+                has_crashed = true;
+                let successor = Process::start(&server, &sinks, saved);
+                let mut before = std::mem::replace(&mut process, successor);
+                sleep(Duration::from_millis(millis)).await;
+                check_marks(&server, &sinks, before.marks(), was_compacted);
+                before.tasks.shutdown().await;
             }
         }
         check_marks(&server, &sinks, process.marks(), was_compacted);

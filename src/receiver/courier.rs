@@ -312,7 +312,10 @@ impl Trip<'_> {
         if !std::mem::replace(&mut self.in_trouble, true) {
             trouble.batches += 1;
         }
-        let failure = format!("{:?} {:?}", cause.kind, cause.status);
+        // What a server says has its status. Of what happens before that, the words say what it is.
+        let words = cause.reason.chars().filter(|_| cause.status.is_none());
+        let words: String = words.filter(|it| !it.is_ascii_digit()).take(200).collect();
+        let failure = format!("{:?} {:?} {words}", cause.kind, cause.status);
         if trouble.outage.is_news(&failure) {
             warn!(
                 receiver = self.courier.name,

@@ -14,6 +14,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::IntoResponse;
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::json;
 use tempfile::TempDir;
@@ -414,6 +415,77 @@ async fn keys_of_the_machines_role_that_are_refused_are_asked_for_again() {
     let state = amazon.state.lock().unwrap();
     assert_eq!(state.wrong, ["AKID1 is revoked"]);
     assert!(!state.used.contains("AKID1"));
+}
+
+#[tokio::test]
+async fn a_machine_is_not_asked_for_the_region_of_the_configuration() {
+    let amazon = Amazon::start("eu-west-1/es").await;
+    let keys = ("secret".to_owned(), String::new());
+    let good = ("AKIDENV".to_owned(), keys.clone());
+    amazon.state.lock().unwrap().keys.extend([good]);
+    let machine = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let env = [
+        ("AWS_ACCESS_KEY_ID", "AKIDENV".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", keys.0),
+        ("AWS_EC2_METADATA_DISABLED", "false".to_owned()),
+        (
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            format!("http://{}", machine.local_addr().unwrap()),
+        ),
+    ];
+    amazon.takes_all("{region: eu-west-1}", &env).await;
+    assert!(machine.accept().now_or_never().is_none());
+}
+
+/// The first words that say that there are no credentials.
+async fn no_credentials(amazon: &Amazon, env: &[(&str, String)]) -> String {
+    let folder = TempDir::new().unwrap();
+    let mut command = amazon.command(&folder, "{region: eu-west-1}", env);
+    let mut exporter = command
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(exporter.stderr.take().unwrap()).lines();
+    let told = async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            if line.contains("there are no AWS credentials") || line.contains("bug") {
+                return line;
+            }
+        }
+        String::new()
+    };
+    timeout(Duration::from_secs(60), told).await.unwrap()
+}
+
+#[tokio::test]
+async fn keys_and_tokens_that_end_in_a_line_end_are_told_and_never_shown() {
+    let amazon = Amazon::start("eu-west-1/es").await;
+    let folder = TempDir::new().unwrap();
+    let token = folder.path().join("token");
+    fs::write(&token, "pod-token\n").unwrap();
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "AKIDENV\n".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+    ];
+    let pod = [
+        (
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            format!("{}/pod-identity", amazon.url),
+        ),
+        (
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            token.display().to_string(),
+        ),
+    ];
+    for env in [&keys, &pod] {
+        let told = no_credentials(&amazon, env).await;
+        assert!(told.contains("such as the end of a line"), "{told}");
+        assert!(
+            !told.contains("pod-token") && !told.contains("AKIDENV"),
+            "{told}"
+        );
+    }
 }
 
 #[tokio::test]

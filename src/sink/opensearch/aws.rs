@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use ::http::HeaderValue;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
@@ -161,20 +162,28 @@ impl AwsCredentials {
         let source = if let Some(source) = &known.source {
             source.clone()
         } else {
-            let made = self.source().await;
+            let made = timeout(DEADLINE, self.source()).await;
+            let made = made.map_err(|_| "there are no AWS credentials: no answer in time")?;
             let made = made.map_err(|error| crate::telemetry::chain(&error))?;
             known.source.insert(made).clone()
         };
         let reason = match timeout(DEADLINE, source.provide_credentials()).await {
+            Ok(Ok(credentials)) if !can_be_sent(&credentials) => UNUSABLE.to_owned(),
             Ok(Ok(credentials)) => {
                 let expiry = credentials.expiry();
                 known.until = Some(expiry.map_or(now + BELIEVED, |expiry| expiry - MARGIN));
                 known.credentials = Some(credentials);
+                if expiry.is_none() {
+                    // It would not look at its file again.
+                    known.source = None;
+                }
                 return Ok(());
             }
-            Ok(Err(error)) => crate::telemetry::chain(&error),
+            Ok(Err(error)) => told(&crate::telemetry::chain(&error)),
             Err(_) => "no answer in time".to_owned(),
         };
+        // It remembers that it has failed.
+        known.source = None;
         // Those that we have may be good for a while, which every request need not find out.
         let expiry = known.credentials.as_ref().map(Credentials::expiry);
         let again = expiry.map(|expiry| expiry.map_or(now + PAUSE, |end| end.min(now + PAUSE)));
@@ -187,7 +196,9 @@ impl AwsCredentials {
 
     /// They were refused: the next request asks for others.
     pub(super) async fn forget(&self) {
-        self.known.lock().await.until = None;
+        let mut known = self.known.lock().await;
+        known.until = None;
+        known.source = None;
     }
 
     async fn source(&self) -> reqwest::Result<SharedCredentialsProvider> {
@@ -195,7 +206,10 @@ impl AwsCredentials {
         let config = ProviderConfig::without_region()
             .with_http_client(client.clone())
             .with_region(Some(self.region.clone()));
-        let chain = DefaultCredentialsChain::builder().configure(config);
+        // Or it would ask the machine for one.
+        let chain = DefaultCredentialsChain::builder()
+            .configure(config)
+            .region(self.region.clone());
         let chain = chain.build().await;
         let Some(role) = &self.role else {
             return Ok(SharedCredentialsProvider::new(chain));
@@ -209,6 +223,25 @@ impl AwsCredentials {
             .configure(&config.load().await);
         Ok(SharedCredentialsProvider::new(role.build().await))
     }
+}
+
+const UNUSABLE: &str =
+    "an access key, or a token, holds characters that no header can, such as the end of a line";
+
+/// Whether it can be signed with: the client takes for granted that it can.
+fn can_be_sent(credentials: &Credentials) -> bool {
+    let token = credentials.session_token();
+    let texts = [Some(credentials.access_key_id()), token];
+    let mut texts = texts.into_iter().flatten();
+    texts.all(|text| HeaderValue::from_str(text).is_ok())
+}
+
+/// What whoever has credentials says, without the token that was to be sent there.
+fn told(error: &str) -> String {
+    if error.contains("could not be used as a header value") {
+        return UNUSABLE.to_owned();
+    }
+    error.to_owned()
 }
 
 impl ProvideCredentials for AwsCredentials {

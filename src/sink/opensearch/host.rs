@@ -10,7 +10,9 @@ use bytes::Bytes;
 use opensearch::auth::{ClientCertificate, Credentials};
 use opensearch::cert::{Certificate, CertificateValidation};
 use opensearch::http::headers::HeaderMap;
-use opensearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
+use opensearch::http::transport::{
+    BuildError, SingleNodeConnectionPool, Transport, TransportBuilder,
+};
 use opensearch::http::{Method, Url};
 use tokio::time::Instant;
 use url::Origin;
@@ -37,6 +39,8 @@ struct Host {
     secrets: Arc<Secrets>,
     aws: Option<Arc<AwsCredentials>>,
     resting_until: Mutex<Option<Instant>>,
+    /// Of a request.
+    timeout: Duration,
 }
 
 /// Who we are to all of them.
@@ -210,6 +214,7 @@ impl Hosts {
             .find(|&at| !self.all[at].is_resting(now));
         let at = awake.unwrap_or(first % count);
         self.next.store(at + 1, Ordering::Relaxed);
+        self.all[at].is_tried(now);
         &self.all[at]
     }
 }
@@ -274,13 +279,8 @@ impl Host {
                 .auth(Credentials::AwsSigV4(credentials, region))
                 .service_name(&scope.service);
         }
-        let transport = builder.build().map_err(|error| {
-            if tls.identity.is_some() {
-                return config.tls.no_identity();
-            }
-            let cause = innermost(&error);
-            Problem::nowhere(format!("cannot set up connections to {name}: {cause}"))
-        })?;
+        let built = builder.build();
+        let transport = built.map_err(|error| unbuilt(&error, config, tls, &name))?;
         Ok(Self {
             transport,
             name,
@@ -288,6 +288,7 @@ impl Host {
             secrets,
             aws: access.signing.as_ref().map(|(_, it)| Arc::clone(it)),
             resting_until: Mutex::default(),
+            timeout,
         })
     }
 
@@ -298,12 +299,39 @@ impl Host {
             .unwrap_or_else(PoisonError::into_inner) = until;
     }
 
+    /// One that did not answer is tried by one request at a time: a host that is gone without a word costs each its whole timeout.
+    fn is_tried(&self, now: Instant) {
+        let mut until = self
+            .resting_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if until.is_some() {
+            *until = Some(now + self.timeout.max(REST));
+        }
+    }
+
     fn is_resting(&self, now: Instant) -> bool {
         let until = self.resting_until.lock();
         until
             .unwrap_or_else(PoisonError::into_inner)
             .is_some_and(|until| until > now)
     }
+}
+
+/// Which of the files it is that can't be used: they are read only when the client is built.
+fn unbuilt(error: &BuildError, config: &OpenSearchConfig, tls: &TlsFiles, name: &str) -> Problem {
+    let is_bad = |pem: Vec<u8>| reqwest::Identity::from_pem(&pem).is_err();
+    if tls.identity.as_ref().is_some_and(|it| is_bad(it.pem())) {
+        return config.tls.no_identity();
+    }
+    if tls.ca.is_some() && !config.tls.insecure_skip_verify {
+        return config.tls.no_ca();
+    }
+    let cause = match error {
+        BuildError::Cert(error) => innermost(error),
+        BuildError::Io(error) => innermost(error),
+    };
+    Problem::nowhere(format!("cannot set up connections to {name}: {cause}"))
 }
 
 fn urls(config: &OpenSearchConfig, dialect: Dialect) -> Result<Vec<Url>, Problems> {

@@ -223,6 +223,51 @@ async fn fault_11_hosts_are_used_in_turn_and_a_dead_one_rests() {
 }
 
 #[tokio::test]
+async fn fault_11_a_host_that_is_gone_without_a_word_is_tried_by_one_request_at_a_time() {
+    let alive = Server::start(vec![]).await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = format!(
+        "hosts: [\"http://{}\", \"{}\"]\nindex: i",
+        silent.local_addr().unwrap(),
+        alive.url
+    );
+    let sink = sink_from(&text).unwrap();
+    let refused = async {
+        drop(silent.accept().await.unwrap());
+        silent
+    };
+    let batch = events("a");
+    let (failed, silent) = tokio::join!(sink.send(&batch), refused);
+    failed.unwrap_err();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(16)).await;
+    tokio::time::resume();
+    let mut probe = sink.send(&batch);
+    while alive.requests().is_empty() {
+        let _ = sink.send(&batch).await;
+    }
+    tokio::select! {
+        _ = &mut probe => panic!("nobody answers"),
+        _ = silent.accept() => {}
+    }
+    for _ in 0..4 {
+        let _ = sink.send(&batch).await;
+    }
+    assert!(alive.requests().len() >= 5);
+}
+
+#[test]
+fn a_ca_that_is_none_is_told_where_it_stands() {
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(ca.path(), pem).unwrap();
+    let path = ca.path().display();
+    let text = format!("hosts: https://x\nindex: i\ntls: {{caFile: {path}}}");
+    let problems = sink_from(&text).err().unwrap().to_string();
+    assert!(problems.contains("no certificate in PEM"), "{problems}");
+}
+
+#[tokio::test]
 async fn a_hosts_path_and_credentials_are_used_and_never_shown() {
     let server = Server::start(vec![items(&[201])]).await;
     let host = server.url.replace("http://", "http://us%40er:hunter2@");

@@ -23,7 +23,7 @@ async fn fault_02_09_what_stops_a_whole_cluster_is_waited_for() {
         (
             "breaker",
             r#""network.breaker.inflight_requests.limit":"10kb""#,
-            "HTTP 429: {",
+            "HTTP 429: circuit_breaking_exception",
             r#""network.breaker.inflight_requests.limit":null"#,
         ),
         (
@@ -118,7 +118,13 @@ async fn fault_02_07_a_server_with_little_room_takes_everything_in_the_end() {
             "HTTP 429: rejected_execution_exception",
         ),
         // The same before a pipeline: the request is refused as a whole.
-        ("queue-whole", 2, 10, 1, "HTTP 429: {"),
+        (
+            "queue-whole",
+            2,
+            10,
+            1,
+            "HTTP 429: rejected_execution_exception",
+        ),
         // Two requests together are more than it holds in memory.
         (
             "pressure",

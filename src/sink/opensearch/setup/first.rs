@@ -18,9 +18,9 @@ use crate::sink::{Receipt, SendError, Sink};
 
 /// OpenSearch, with what events should find there.
 ///
-/// As long as no server answers, no event is written either, and it is tried again with the next batch. A server that is busy is asked
-/// again for some seconds. It never holds an event back for longer: once a batch was answered, or the servers have refused something, it
-/// is over.
+/// As long as no server is there, no event is written either, and it is tried again with the next batch. One that is busy, or silent, is
+/// given some seconds. It never holds an event back for longer: once a batch was answered, or the servers have refused something, it is
+/// over.
 pub struct SetUpFirst {
     sink: OpenSearch,
     /// What is still to be made.
@@ -53,30 +53,38 @@ impl SetUpFirst {
         }
     }
 
-    /// Makes what is missing; why not, if nobody has answered.
-    async fn set_up(&self, pending: &mut Pending) -> Result<(), String> {
+    /// Makes what is missing. `Ok` with a reason if nobody has had time for that; fails if nobody is there.
+    async fn set_up(&self, pending: &mut Pending) -> Result<Option<String>, SendError> {
         let (plan, now) = (&pending.plan, Instant::now());
         let until = pending.until.filter(|until| now < *until + LIMIT);
         let until = *pending.until.insert(until.unwrap_or(now + LIMIT));
-        let mut reason = "no answer in time".to_owned();
+        let mut busy = "no answer in time".to_owned();
         let made = timeout_at(until, async {
             loop {
                 let error = match run(plan, &self.sink.hosts, Mode::default()).await {
                     Ok(reports) => return Ok(reports),
                     Err(error) => error,
                 };
-                // Who is not there takes no events either.
                 if error.status.is_none() {
-                    return Err(error.reason);
+                    return Err(error);
                 }
-                reason = error.reason;
+                busy = error.reason;
                 sleep(PAUSE).await;
             }
         });
-        let made = made.await.unwrap_or_else(|_| Err(reason.clone()))?;
-        self.is_incomplete
-            .store(!tell(plan, &made), Ordering::Relaxed);
-        Ok(())
+        match made.await {
+            Ok(Ok(made)) => {
+                let is_complete = tell(plan, &made);
+                self.is_incomplete.store(!is_complete, Ordering::Relaxed);
+                Ok(None)
+            }
+            Ok(Err(error)) => {
+                // Whoever comes up next has all of the time.
+                pending.until = None;
+                Err(error)
+            }
+            Err(_) => Ok(Some(busy)),
+        }
     }
 
     async fn send_batch(&self, batch: &[Arc<Event>]) -> Result<Receipt, SendError> {
@@ -85,9 +93,9 @@ impl SetUpFirst {
             // Whoever else writes waits here: nothing goes ahead of it.
             let mut pending = self.pending.lock().await;
             if let Some(waiting) = pending.as_mut() {
-                match self.set_up(waiting).await {
-                    Ok(()) => *pending = None,
-                    Err(reason) => failed = reason,
+                match self.set_up(waiting).await? {
+                    None => *pending = None,
+                    Some(reason) => failed = reason,
                 }
             }
         }
