@@ -295,10 +295,9 @@ impl Checkpointer {
 
     fn checkpoint(&self) -> Checkpoint {
         let table = Arc::clone(&self.tables.borrow());
-        let outlets = table.legs.iter().map(|leg| Arc::clone(&leg.outlet));
         let mut marks = BTreeMap::<String, BTreeMap<String, u64>>::new();
         // One may have been removed and be there again: what the first still holds is not settled.
-        for outlet in outlets.chain(table.removed.outlets()) {
+        for outlet in table.outlets() {
             let marks = marks.entry(outlet.name.clone()).or_default();
             let versions = self.versions(&outlet.marks());
             for (namespace, version) in self.namespaces.iter().zip(versions) {

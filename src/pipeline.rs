@@ -159,12 +159,12 @@ impl Pipeline {
 
     /// The buffers that can't be used. Another process may hold one of them.
     pub fn closed_buffers(receivers: &[ReceiverConfig]) -> Vec<Problem> {
-        let opened = receivers.iter().filter_map(|config| {
+        let problems = receivers.iter().filter_map(|config| {
             let error = config.buffer.as_ref()?.try_open().err()?;
             let told = Problem::nowhere(crate::telemetry::chain(&error));
             Some(located(told.into(), &config.location))
         });
-        opened.flatten().collect()
+        problems.flatten().collect()
     }
 
     /// What comes of the events, now and at the end.
@@ -349,10 +349,9 @@ impl Account {
                 "ended with events that no receiver had room for"
             );
         }
-        let table = self.table();
-        let legs = table.legs.iter().map(|leg| Arc::clone(&leg.outlet));
         self.hand_over();
-        for outlet in legs.chain(table.removed.outlets()) {
+        let table = self.table();
+        for outlet in table.outlets() {
             let (receiver, events) = (&outlet.name, outlet.left());
             if events == 0 {
                 continue;
@@ -374,9 +373,7 @@ impl Account {
 
     /// Says what receivers have missed, which whoever goes on from the checkpoint knows nothing of.
     pub fn hand_over(&self) {
-        let table = self.table();
-        let legs = table.legs.iter().map(|leg| Arc::clone(&leg.outlet));
-        for outlet in legs.chain(table.removed.outlets()) {
+        for outlet in self.table().outlets() {
             let missed = outlet.missed();
             if missed > 0 {
                 warn!(

@@ -73,6 +73,12 @@ const PATIENCE_ALONE: Duration = Duration::from_secs(10);
 // === impl Table ===
 
 impl Table {
+    /// The way to every receiver, also to those that were removed and still hold something.
+    pub fn outlets(&self) -> impl Iterator<Item = Arc<Outlet>> {
+        let legs = self.legs.iter().map(|leg| Arc::clone(&leg.outlet));
+        legs.chain(self.removed.outlets())
+    }
+
     /// A table whose rules have not matched anything yet.
     pub fn new(route: Route, legs: Vec<Leg>) -> Self {
         let hits = Hits::none_of(&route);

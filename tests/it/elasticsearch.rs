@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::console::{requests, section};
 use crate::opensearch::Replay;
+use crate::opensearch::bulk::{MENDABLE, Mendable, is_waited_for};
 use crate::support::{Node, lines, run, text};
 
 const DOCUMENT: &str = include_str!("../../docs/opensearch.md");
@@ -252,122 +253,29 @@ async fn what_elasticsearch_will_never_take_costs_no_other_event() {
     );
 }
 
-/// A method, a path and a body.
-type Call = (&'static str, &'static str, &'static str);
-
-/// An index, what breaks it, what is told of that, what mends it.
-const MENDABLE: [(&str, &[Call], &str, Call); 7] = [
-    (
-        "mend-write",
-        &[
-            ("PUT", "/mend-write", ""),
-            (
-                "PUT",
-                "/mend-write/_settings",
-                r#"{"index.blocks.write":true}"#,
-            ),
-        ],
-        "FORBIDDEN/8/index write",
-        (
-            "PUT",
-            "/mend-write/_settings",
-            r#"{"index.blocks.write":null}"#,
-        ),
-    ),
-    (
-        "mend-read-only",
-        &[
-            ("PUT", "/mend-read-only", ""),
-            (
-                "PUT",
-                "/mend-read-only/_settings",
-                r#"{"index.blocks.read_only":true}"#,
-            ),
-        ],
-        "FORBIDDEN/5/index read-only",
-        (
-            "PUT",
-            "/mend-read-only/_settings",
-            r#"{"index.blocks.read_only":null}"#,
-        ),
-    ),
-    (
-        "mend-closed",
-        &[
-            ("PUT", "/mend-closed", ""),
-            ("POST", "/mend-closed/_close", ""),
-        ],
-        "index_closed_exception",
-        ("POST", "/mend-closed/_open", ""),
-    ),
-    (
-        "mend-shard",
-        &[(
-            "PUT",
-            "/mend-shard?wait_for_active_shards=0",
-            r#"{"settings":{"index.routing.allocation.require._name":"nobody"}}"#,
-        )],
-        "HTTP 503: unavailable_shards_exception",
-        (
-            "PUT",
-            "/mend-shard/_settings",
-            r#"{"index.routing.allocation.require._name":null}"#,
-        ),
-    ),
-    (
-        "mend-alias",
-        &[
-            ("PUT", "/mend-alias-1", r#"{"aliases":{"mend-alias":{}}}"#),
-            ("PUT", "/mend-alias-2", r#"{"aliases":{"mend-alias":{}}}"#),
-        ],
-        "no write index is defined for alias",
-        (
-            "POST",
-            "/_aliases",
-            r#"{"actions":[{"add":{"index":"mend-alias-1","alias":"mend-alias","is_write_index":true}}]}"#,
-        ),
-    ),
-    (
-        "mend-pipeline",
-        &[(
-            "PUT",
-            "/mend-pipeline",
-            r#"{"settings":{"index.default_pipeline":"mend-missing"}}"#,
-        )],
-        "pipeline with id [mend-missing] does not exist",
-        (
-            "PUT",
-            "/_ingest/pipeline/mend-missing",
-            r#"{"processors":[]}"#,
-        ),
-    ),
-    (
-        "mend-create",
-        &[(
-            "PUT",
-            "/_cluster/settings",
-            r#"{"persistent":{"action.auto_create_index":"-mend-create,*"}}"#,
-        )],
-        "HTTP 404: index_not_found_exception",
-        (
-            "PUT",
-            "/_cluster/settings",
-            r#"{"persistent":{"action.auto_create_index":null}}"#,
-        ),
-    ),
-];
+/// A shared server makes all other indices all the while.
+const NOT_MADE: Mendable = (
+    "mend-create",
+    &[(
+        "PUT",
+        "/_cluster/settings",
+        r#"{"persistent":{"action.auto_create_index":"-mend-create,*"}}"#,
+    )],
+    "HTTP 404: index_not_found_exception",
+    &[(
+        "PUT",
+        "/_cluster/settings",
+        r#"{"persistent":{"action.auto_create_index":null}}"#,
+    )],
+);
 
 #[tokio::test]
 async fn fault_09_what_somebody_has_to_mend_in_elasticsearch_is_waited_for() {
-    for (index, broken, words, mended) in MENDABLE {
-        server().call_all(broken).await;
-        let config = config("admin", &format!("index: {index}"))
-            .replace("  retry", "  timeout: 4s\n  retry");
-        let replay = Replay::start(&config, &lines("e", 10, "m"));
-        replay.logs(words).await;
-        server().call_all(&[mended]).await;
-        replay.succeeds().await;
-        assert_eq!(server().count(index).await, 10, "{index}");
+    for mendable in MENDABLE.into_iter().chain([NOT_MADE]) {
+        is_waited_for(server(), mendable, |target| {
+            config("admin", &format!("index: {target}"))
+        })
+        .await;
     }
 }
 

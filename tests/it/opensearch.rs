@@ -1,6 +1,6 @@
 //! What a real OpenSearch answers when something is wrong, and what becomes of the events.
 
-mod bulk;
+pub mod bulk;
 mod cluster;
 mod ids;
 mod questions;

@@ -1,7 +1,7 @@
 //! The hosts of a cluster, and the requests that go to them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::Region;
@@ -293,28 +293,25 @@ impl Host {
     }
 
     fn rest_until(&self, until: Option<Instant>) {
-        *self
-            .resting_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = until;
+        *self.resting() = until;
     }
 
     /// One that did not answer is tried by one request at a time: a host that is gone without a word costs each its whole timeout.
     fn is_tried(&self, now: Instant) {
-        let mut until = self
-            .resting_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut until = self.resting();
         if until.is_some() {
             *until = Some(now + self.timeout.max(REST));
         }
     }
 
     fn is_resting(&self, now: Instant) -> bool {
-        let until = self.resting_until.lock();
-        until
+        self.resting().is_some_and(|until| until > now)
+    }
+
+    fn resting(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.resting_until
+            .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .is_some_and(|until| until > now)
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::{Replay, config};
-use crate::support::{EXPORTER, OpenSearch, eventually, lines, run, text};
+use crate::support::{EXPORTER, Node, OpenSearch, eventually, lines, run, text};
 
 /// A change of settings that changes nothing.
 const NOTHING: &str = r#"{"index.refresh_interval":"1s"}"#;
@@ -156,14 +156,15 @@ async fn what_an_index_will_never_take_costs_no_other_event() {
 }
 
 /// A target, what breaks it, what is told of that, what mends it.
-type Mendable = (
+pub type Mendable = (
     &'static str,
     &'static [Call<'static>],
     &'static str,
     &'static [Call<'static>],
 );
 
-const MENDABLE: [Mendable; 8] = [
+/// What OpenSearch and Elasticsearch have in common.
+pub const MENDABLE: [Mendable; 6] = [
     (
         "mend-write",
         &[
@@ -248,6 +249,10 @@ const MENDABLE: [Mendable; 8] = [
             r#"{"processors":[]}"#,
         )],
     ),
+];
+
+/// What takes data streams.
+const STREAMS: [Mendable; 2] = [
     (
         "mend-stream, useEventID: true",
         &[
@@ -290,29 +295,37 @@ const MENDABLE: [Mendable; 8] = [
     ),
 ];
 
+/// Breaks it, has the replay tell of that, mends it, and sees that everything arrives. `config` is for a target.
+pub async fn is_waited_for(node: &Node, mendable: Mendable, config: impl Fn(&str) -> String) {
+    let (target, broken, words, mended) = mendable;
+    node.call_all(broken).await;
+    // The server says within half of that which shard it lacks.
+    let config = config(target).replace("  retry", "  timeout: 4s\n  retry");
+    let replay = Replay::start(&config, &lines("e", 10, "m"));
+    replay.logs(words).await;
+    // What is made anew by an attempt between two of them keeps its template from being deleted.
+    eventually("it is mended", async || {
+        let mut is_mended = true;
+        for (method, path, body) in mended {
+            let answer = node.call(method, path, body).await;
+            is_mended &= answer.get("error").is_none();
+        }
+        is_mended
+    })
+    .await;
+    replay.succeeds().await;
+    let index = target.split(',').next().unwrap();
+    assert_eq!(node.count(index).await, 10, "{index}");
+}
+
 #[tokio::test]
 async fn fault_09_what_somebody_has_to_mend_is_waited_for() {
     let opensearch = OpenSearch::shared();
-    for (target, broken, words, mended) in MENDABLE {
-        opensearch.call_all(broken).await;
-        // The server says within half of that which shard it lacks.
-        let config =
-            config(&opensearch.url, target, "").replace("  retry", "  timeout: 4s\n  retry");
-        let replay = Replay::start(&config, &lines("e", 10, "m"));
-        replay.logs(words).await;
-        // What is made anew by an attempt between two of them keeps its template from being deleted.
-        eventually("it is mended", async || {
-            let mut is_mended = true;
-            for (method, path, body) in mended {
-                let answer = opensearch.call(method, path, body).await;
-                is_mended &= answer.get("error").is_none();
-            }
-            is_mended
+    for mendable in MENDABLE.into_iter().chain(STREAMS) {
+        is_waited_for(opensearch, mendable, |target| {
+            config(&opensearch.url, target, "")
         })
         .await;
-        replay.succeeds().await;
-        let index = target.split(',').next().unwrap();
-        assert_eq!(opensearch.count(index).await, 10, "{index}");
     }
 }
 
