@@ -138,6 +138,18 @@ stop_watchdog() {
   if [ "$(pid_of watchdog)" != $$ ]; then stop watchdog KILL; fi
 }
 
+# down_on_failure WHAT DOWN: if the script fails from here on, says so, and has what it has started of $NAME stopped
+down_on_failure() {
+  trap 'down_unless $? "'"$1"'" "'"$2"'"' EXIT
+  trap 'exit 130' INT TERM
+}
+down_unless() { # STATUS WHAT DOWN
+  if [ "$1" = 0 ]; then return; fi
+  say "$2 did not start"
+  "$3" "$NAME"
+  exit "$1"
+}
+
 # control ACTION NAME: what ctl.sh does to one process
 control() {
   local pid

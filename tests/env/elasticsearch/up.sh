@@ -55,15 +55,7 @@ xpack.security.http.ssl: {enabled: true, certificate: node.pem, key: node-key.pe
 END
 }
 
-finish() {
-  local status=$?
-  if [ $status = 0 ]; then return; fi
-  say "Elasticsearch $NAME did not start"
-  "$here/down.sh" "$NAME"
-  exit $status
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+down_on_failure "Elasticsearch $NAME" "$here/down.sh"
 
 [ -f "$STATE/env" ] || with_lock make_instance
 node "$NAME"

@@ -40,15 +40,7 @@ make_instance() {
   printf '%s\n' "PORT=$PORT" "HOST=$HOST" "INDEX=$INDEX" >"$STATE/env"
 }
 
-finish() {
-  local status=$?
-  if [ $status = 0 ]; then return; fi
-  say "the cluster $NAME did not start"
-  "$here/down.sh" "$NAME"
-  exit $status
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+down_on_failure "the cluster $NAME" "$here/down.sh"
 
 [ -f "$STATE/env" ] || with_lock make_instance
 cluster "$NAME"

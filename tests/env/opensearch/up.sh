@@ -42,15 +42,7 @@ make_instance() {
   printf '%s\n' "PORT=$PORT" "SECURE=$SECURE" "VERSION=$VERSION" >"$STATE/env"
 }
 
-finish() {
-  local status=$?
-  if [ $status = 0 ]; then return; fi
-  say "OpenSearch $NAME did not start"
-  "$here/down.sh" "$NAME"
-  exit $status
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+down_on_failure "OpenSearch $NAME" "$here/down.sh"
 
 [ -f "$STATE/env" ] || with_lock make_instance
 node "$NAME"
